@@ -1,0 +1,1 @@
+"""Git to reality: data flows from a revision through blueprint, plan and review to a run and its journal."""
