@@ -24,7 +24,7 @@ class EngineError(Exception):
     """Base of the four. The text is redacted and at most 4 KiB before it is raised (I28)."""
 
 
-class Transient(EngineError):  # noqa: N818 - the words of the contract
+class Transient(EngineError):
     """May succeed later, nothing was done: a 429, a locked guest."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
@@ -32,15 +32,15 @@ class Transient(EngineError):  # noqa: N818 - the words of the contract
         self.retry_after_s = retry_after_s
 
 
-class Conflict(EngineError):  # noqa: N818
+class Conflict(EngineError):
     """Not what was planned against: observe again."""
 
 
-class Refused(EngineError):  # noqa: N818
+class Refused(EngineError):
     """Trying again cannot help: a 403, a quota, an admission denial: a person must act."""
 
 
-class Unclear(EngineError):  # noqa: N818
+class Unclear(EngineError):
     """It may have acted: the answer was lost. `find` before anything else."""
 
 
