@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import orjson
+
 from controller.blueprint.entry import Entry
-from controller.plan.resource import Desired
+from controller.errors import InvalidInput, Problem
+from controller.plan.codec import to_json
+from controller.plan.resource import Allow, Desired, Expanding, Kind, ObjectKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +25,133 @@ class DesiredGraph:
     edges: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     waves: Mapping[str, int] = field(default_factory=dict)
     fingerprint: str = ""  # SHA-256 over what is wanted, without places: what quarantine holds
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a scope may put things: engine name → its targets, the first being the default."""
+
+    targets: Mapping[str, tuple[str, ...]]
+    kinds: Mapping[str, Mapping[str, Kind]]  # engine name → blueprint type → kind
+    allow: Allow = Allow()
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    entry: Entry
+    target: str
+    kind: Kind
+
+
+def desired_graph(
+    scope: str, entries: Sequence[Entry], placement: Placement, pins: Mapping[str, str] | None = None
+) -> DesiredGraph:
+    """Expand every entry into objects on its target. Raises InvalidInput with every mistake at its place."""
+    problems: list[Problem] = []
+    placed = [p for e in entries if (p := _place(e, placement, problems)) is not None]
+    names = _names(scope, placed)
+    desired: dict[str, list[Desired]] = {t: [] for targets in placement.targets.values() for t in targets}
+    for item in placed:
+        about = Expanding(scope, item.target, placement.allow, names[item.target, item.entry.blueprint], pins or {})
+        objects, wrong = item.kind.expand(item.entry, about)
+        desired[item.target].extend(objects)
+        problems.extend(wrong)
+    problems.extend(_twins(desired, {e.id: e for e in entries}))
+    if problems:
+        raise InvalidInput(problems, hint="nothing was changed; mend the lines above")
+    ordered = {t: tuple(sorted(d, key=lambda o: (o.resource, o.key))) for t, d in desired.items()}
+    edges = {e.id: e.dependencies for e in entries}
+    return DesiredGraph(
+        scope=scope,
+        entries=tuple(sorted(entries, key=lambda e: (e.blueprint, e.name))),
+        desired=ordered,
+        edges=edges,
+        waves=waves({e.id: e.wave for e in entries}, edges),
+        fingerprint=fingerprint(ordered),
+    )
+
+
+def waves(floors: Mapping[str, int], edges: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """Each id's wave: at least its floor (`wave: N`), and above every id it depends on. No recursion: chains may be
+    thousands long. Cycles were refused by the loader."""
+    result: dict[str, int] = {}
+    for start in floors:
+        stack = [start]
+        while stack:
+            current = stack[-1]
+            waiting = [d for d in edges.get(current, ()) if d in floors and d not in result]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            stack.pop()
+            above = (result[d] + 1 for d in edges.get(current, ()) if d in result)
+            result[current] = max(floors[current], *above, 0)
+    return result
+
+
+def fingerprint(desired: Mapping[str, Sequence[Desired]]) -> str:
+    """SHA-256 over everything wanted, as references, without the places and pins (they are not content)."""
+    content = {target: [_content(d) for d in objects] for target, objects in desired.items() if objects}
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _content(desired: Desired) -> object:
+    data = to_json(desired)
+    return {k: v for k, v in data.items() if k not in ("place", "pins")}
+
+
+def _place(entry: Entry, placement: Placement, problems: list[Problem]) -> _Placed | None:
+    provider = entry.provider or _only(placement.targets)
+    if provider is None:
+        problems.append(entry.problem("", f"say which provider: one of {_listed(placement.targets)}"))
+        return None
+    if provider not in placement.targets:
+        known = _listed(placement.targets) or "none"
+        problems.append(
+            entry.problem("provider", f"scope {entry.scope} has no {provider} target; its engines: {known}")
+        )
+        return None
+    kind = placement.kinds[provider].get(entry.type)
+    if kind is None:
+        known = _listed(placement.kinds[provider])
+        problems.append(entry.problem("type", f"{provider} has no type {entry.type}; it has {known}"))
+        return None
+    targets = placement.targets[provider]
+    if entry.target is not None and entry.target not in targets:
+        problems.append(entry.problem("target", f"{entry.target} is no {provider} target of this scope: {targets}"))
+        return None
+    return _Placed(entry, entry.target or targets[0], kind)
+
+
+def _only(targets: Mapping[str, object]) -> str | None:
+    return next(iter(targets)) if len(targets) == 1 else None
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _names(scope: str, placed: Sequence[_Placed]) -> dict[tuple[str, str], dict[str, ObjectKey]]:
+    """What `Expanding.names` holds: own blueprint's names bare, all of the scope as `blueprint/name`."""
+    keys = [(p, p.kind.key(p.entry, scope)) for p in placed]
+    result: dict[tuple[str, str], dict[str, ObjectKey]] = {}
+    per_target: dict[str, dict[str, ObjectKey]] = {}
+    for p, key in keys:
+        per_target.setdefault(p.target, {})[f"{p.entry.blueprint}/{p.entry.name}"] = key
+    for p, key in keys:
+        own = result.setdefault((p.target, p.entry.blueprint), dict(per_target[p.target]))
+        own[p.entry.name] = key
+    return result
+
+
+def _twins(desired: Mapping[str, Sequence[Desired]], entries: Mapping[str, Entry]) -> list[Problem]:
+    """Two resources of the scope that would be one object."""
+    problems = []
+    for target, objects in desired.items():
+        first: dict[ObjectKey, Desired] = {}
+        for one in objects:
+            other = first.setdefault(one.key, one)
+            if other is not one:
+                text = f"{one.key} on {target} is also claimed by {other.resource} ({other.place})"
+                problems.append(entries[str(one.resource)].problem("", text))
+    return problems

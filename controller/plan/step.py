@@ -100,7 +100,8 @@ class Effect:
     uid: str | None = None  # of the object that is changed or destroyed; what a clearance is bound to
     probe: Probe | None = None
     down_s: int | None = None  # announced gap for users, seconds
-    frees: frozenset[Claim] = frozenset()  # claims the object holds now and lets go
+    frees: frozenset[Claim] = frozenset()  # claims the object holds now and its CUT lets go
+    order: int = 0  # of destroys between which no edge is known: lower first (containers, then networks, volumes)
 
     @property
     def irreversible(self) -> bool:
