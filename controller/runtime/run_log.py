@@ -1,0 +1,87 @@
+"""The events of a run ⇄ the journal. Sealed priors lie beside the chain, so that they can be erased (I27)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from controller.journal.journal import Document, Entry, Journal
+from controller.plan.codec import from_json, to_json
+from controller.runtime import run as machine
+from controller.runtime.run import Event
+
+_EVENTS: Mapping[str, type[Any]] = {
+    "run.begun": machine.Begun,
+    "run.intended": machine.Intended,
+    "run.acted": machine.Acted,
+    "run.ended": machine.Ended,
+    "run.never-acted": machine.NeverActed,
+    "run.leg-done": machine.LegDone,
+    "run.leg-failed": machine.LegFailed,
+    "run.drained": machine.Drained,
+    "run.cancelled": machine.Cancelled,
+    "run.superseded": machine.Superseded,
+}
+_KINDS = {cls: kind for kind, cls in _EVENTS.items()}
+
+
+def stream_of(run: str) -> str:
+    """The journal stream that holds a run's events."""
+    return f"run:{run}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunLog:
+    """Append and read the events of runs."""
+
+    journal: Journal
+
+    async def append(self, run: str, events: Sequence[Event], documents: Sequence[Document] = ()) -> None:
+        """One durable commit (fsync done) of all `events` (I8)."""
+        sealed: dict[str, str] = {}
+        entries = []
+        for event in events:
+            entries.append(Entry(_KINDS[type(event)], _stash(to_json(event), _stash_name(run, event), sealed)))
+        await self.journal.append(stream_of(run), entries, documents, sealed=sealed)
+
+    async def read(self, run: str) -> tuple[Event, ...]:
+        """All events of `run`, sealed priors put back. Empty when it never began."""
+        rows = await self.journal.read(stream_of(run))
+        return tuple([await self._event(row.kind, row.body) for row in rows if row.kind in _EVENTS])
+
+    async def forget_priors(self, run: str) -> None:
+        """Erase the sealed priors of a run that no undo can need any more."""
+        await self.journal.erase_sealed(f"{run}:")
+
+    async def _event(self, kind: str, body: Mapping[str, Any]) -> Event:
+        event: Event = from_json(_EVENTS[kind], await self._unstash(body))
+        return event
+
+    async def _unstash(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            if set(data) == {"$sealed"} and "stash" in data["$sealed"]:
+                return {"$sealed": {"blob": await self.journal.sealed(data["$sealed"]["stash"]) or ""}}
+            return {k: await self._unstash(v) for k, v in data.items()}
+        if isinstance(data, list):
+            return [await self._unstash(v) for v in data]
+        return data
+
+
+def _stash_name(run: str, event: Event) -> str:
+    """Where this event's sealed values lie; empty for an event that brings none of its own."""
+    if not isinstance(event, machine.Intended):
+        return ""
+    return f"{run}:{event.ref.work}.{event.ref.step}.{event.ref.undo}"
+
+
+def _stash(data: Any, prefix: str, sealed: dict[str, str]) -> Any:
+    if isinstance(data, Mapping):
+        if prefix and set(data) == {"$sealed"}:
+            name = f"{prefix}.{len(sealed)}"
+            sealed[name] = data["$sealed"]["blob"]
+            return {"$sealed": {"stash": name}}
+        return {k: _stash(v, prefix, sealed) for k, v in data.items()}
+    if isinstance(data, list):
+        return [_stash(v, prefix, sealed) for v in data]
+    return data

@@ -1,0 +1,108 @@
+"""One pass per scope at a time: deduplicated, by priority, requeued with a delay.
+
+A storm of 1,000 events for a scope is one pass. A key that is being worked on and asked for again waits until the pass
+is over, then comes once more. Fair: equal priorities go by the time they were asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from controller.runtime.clock import Clock
+
+
+class Priority(IntEnum):
+    """Lower goes first (design.md 6)."""
+
+    PERSON = 0
+    WEBHOOK = 1
+    PULL_REQUEST = 2
+    DRIFT = 3
+    POLL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What to look at, and how urgent it was when asked for."""
+
+    key: str
+    priority: Priority
+
+
+class WorkQueue:
+    """Keys of things to look at. Not for several event loops."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: dict[str, tuple[float, Priority]] = {}  # key → ready at, priority
+        self._heap: list[tuple[int, int, str]] = []
+        self._order = itertools.count()
+        self._busy: set[str] = set()
+        self._again: dict[str, tuple[float, Priority]] = {}
+        self._wake = asyncio.Event()
+
+    def add(self, key: str, priority: Priority, delay_s: float = 0.0) -> None:
+        """Ask for a pass; the more urgent of two askings wins, the sooner of two delays."""
+        ready_s = self._clock.now_s() + delay_s
+        table = self._again if key in self._busy else self._waiting
+        before = table.get(key)
+        if before is not None:
+            ready_s, priority = min(ready_s, before[0]), min(priority, before[1])
+        table[key] = (ready_s, priority)
+        if table is self._waiting:
+            heapq.heappush(self._heap, (priority, next(self._order), key))
+        self._wake.set()
+
+    async def take(self) -> Item:
+        """The most urgent key that is due; call `over` with it afterwards."""
+        while True:
+            item = self._due()
+            if item is not None:
+                self._busy.add(item.key)
+                return item
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), timeout=self._until_next_s())
+            except TimeoutError:
+                continue
+
+    def over(self, key: str) -> None:
+        """The pass has ended; what was asked for meanwhile comes now."""
+        self._busy.discard(key)
+        if key in self._again:
+            ready_s, priority = self._again.pop(key)
+            self.add(key, priority, max(0.0, ready_s - self._clock.now_s()))
+
+    def depth(self) -> Mapping[Priority, int]:
+        """How many wait, by priority."""
+        counts = dict.fromkeys(Priority, 0)
+        for _, priority in (*self._waiting.values(), *self._again.values()):
+            counts[priority] += 1
+        return counts
+
+    def _due(self) -> Item | None:
+        now_s, later, found = self._clock.now_s(), [], None
+        while self._heap:
+            entry = heapq.heappop(self._heap)
+            priority, _, key = entry
+            current = self._waiting.get(key)
+            if current is None or current[1] != priority:
+                continue  # taken already, or asked for again with another priority
+            if current[0] > now_s:
+                later.append(entry)
+                continue
+            del self._waiting[key]
+            found = Item(key, current[1])
+            break
+        for entry in later:
+            heapq.heappush(self._heap, entry)
+        return found
+
+    def _until_next_s(self) -> float | None:
+        times = [ready_s for ready_s, _ in self._waiting.values()]
+        return max(0.0, min(times) - self._clock.now_s()) if times else None
