@@ -45,6 +45,21 @@ def to_json(value: object) -> Json:
     raise TypeError(f"{type(value).__name__} has no JSON form here")
 
 
+def public_json(value: object) -> Json:
+    """`to_json` as digests and fingerprints see it: a secret is its reference only, whatever its value is now."""
+    return _public(to_json(value))
+
+
+def _public(data: Json) -> Json:
+    if isinstance(data, dict):
+        if "$secret" in data:
+            return {"$secret": data["$secret"]["ref"]}
+        return {k: _public(v) for k, v in data.items()}
+    if isinstance(data, list):
+        return [_public(v) for v in data]
+    return data
+
+
 def from_json(cls: type[T], data: Json) -> T:
     """The inverse of `to_json`. Raises ValueError or TypeError for data of another shape."""
     return typing.cast(T, _read(cls, data))

@@ -10,7 +10,7 @@ import orjson
 
 from controller.blueprint.entry import Entry
 from controller.errors import InvalidInput, Problem
-from controller.plan.codec import to_json
+from controller.plan.codec import public_json
 from controller.plan.resource import Allow, Desired, Expanding, Kind, ObjectKey
 
 
@@ -96,7 +96,7 @@ def fingerprint(desired: Mapping[str, Sequence[Desired]]) -> str:
 
 
 def _content(desired: Desired) -> object:
-    data = to_json(desired)
+    data = public_json(desired)
     return {k: v for k, v in data.items() if k not in ("place", "pins")}
 
 

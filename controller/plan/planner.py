@@ -10,10 +10,10 @@ import orjson
 from controller.blueprint.entry import Disruption, Entry
 from controller.errors import InvalidInput, Place, Problem, RefusedByPolicy, Unreachable
 from controller.plan.change import Change, Notice, Plan
-from controller.plan.codec import to_json
+from controller.plan.codec import public_json
 from controller.plan.graph import DesiredGraph, waves
 from controller.plan.resource import Claim, Seen, Snapshot
-from controller.plan.step import Action, Effect
+from controller.plan.step import Action, Effect, Step
 
 _REMOVES = (Action.DESTROY, Action.FORGET)
 Effects = Mapping[str, Sequence[Effect]]  # target name → one Effect per wanted and per owned object
@@ -61,19 +61,21 @@ def digest(changes: Iterable[Change]) -> str:
     seen = hashlib.sha256()
     for change in changes:
         e = change.effect
-        text = [change.target, str(e.key), e.action, e.disruption, [_public(to_json(s.request)) for s in e.steps]]
+        text = [change.target, str(e.key), e.action, e.disruption, [_request(s) for s in e.steps]]
         seen.update(orjson.dumps(text, option=orjson.OPT_SORT_KEYS))
     return seen.hexdigest()
 
 
-def _public(data: object) -> object:
-    """A request as the digest sees it: a secret is its reference only."""
+def _request(step: Step) -> object:
+    """A request as the digest sees it: no uid and no version anywhere."""
+    return _without_identity(public_json(step.request))
+
+
+def _without_identity(data: object) -> object:
     if isinstance(data, dict):
-        if "$secret" in data:
-            return {"$secret": data["$secret"]["ref"]}
-        return {k: _public(v) for k, v in data.items() if k not in ("uid", "version")}
+        return {k: _without_identity(v) for k, v in data.items() if k not in ("uid", "version")}
     if isinstance(data, list):
-        return [_public(v) for v in data]
+        return [_without_identity(v) for v in data]
     return data
 
 

@@ -1,0 +1,229 @@
+"""What the loop remembers of scopes, runs and pull requests: documents of the journal, replaceable from the world.
+
+The journal is a cache (design.md 7): losing these loses history, quarantine and pauses, never ownership.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from controller.journal.journal import Document, Entry, Journal
+from controller.plan.codec import from_json, to_json
+from controller.plan.health import HealthState, SyncState
+from controller.plan.limits import Listed
+from controller.runtime.run import RunWord
+
+R = TypeVar("R", "ScopeRecord", "RunRecord", "IprRecord", "RepositoryRecord")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A person stopped a scope: nothing is changed until `until` (ISO, UTC) or `resume`."""
+
+    by: str
+    reason: str
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """`rollback`: the scope runs this revision until its content on the branch is no longer `held_tree`."""
+
+    revision: str
+    by: str
+    reason: str
+    held_tree: str
+
+
+@dataclass(frozen=True, slots=True)
+class DriftItem:
+    """One object that is not as we left it."""
+
+    resource: str
+    kind: str
+    target: str
+    fields: tuple[str, ...]
+    since: str  # ISO, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeRecord:
+    """All that is remembered of one scope. `good` is the last verified revision: what healing heals to."""
+
+    scope: str
+    repository: str
+    path: str = "."
+    good_revision: str | None = None
+    good_fingerprint: str | None = None
+    good_tree: str | None = None
+    edges: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    seen_revision: str | None = None
+    seen_at: str | None = None
+    tried_tree: str | None = None  # content the last pass looked at: equal content needs no new pass
+    quarantine: tuple[str, ...] = ()
+    pause: Pause | None = None
+    pin: Pin | None = None
+    orphaned: bool = False
+    run: str | None = None  # begun and not ended
+    waiting: str | None = None  # a run that waits for a person, a window or a dependency
+    parked: str | None = None
+    sync: SyncState = SyncState.UNKNOWN
+    health: HealthState = HealthState.UNKNOWN
+    message: str = ""
+    drift: tuple[DriftItem, ...] = ()
+    contested: bool = False  # someone keeps undoing our heals (I18)
+    outputs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # resource id → outputs
+    restart_pending: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return self.scope
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeResult:
+    """One line of a run's report."""
+
+    resource: str
+    kind: str
+    target: str
+    action: str
+    disruption: str
+    result: str = "waiting"  # waiting | running | done | failed | undone | kept
+    seconds: float | None = None
+    task: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One attempt to bring a scope to a revision."""
+
+    run: str
+    scope: str
+    repository: str
+    revision: str
+    word: RunWord
+    digest: str = ""
+    fingerprint: str = ""
+    tree: str = ""
+    heal: bool = False
+    rollback: bool = False
+    created: str = ""
+    ended: str = ""
+    reason: str = ""  # why it waits, failed or parked
+    next_step: str = ""
+    listed: tuple[Listed, ...] = ()
+    changes: tuple[ChangeResult, ...] = ()
+    pulls: tuple[int, ...] = ()
+    confirmed_by: str = ""
+    confirmed: tuple[Listed, ...] = ()
+    over_budget: bool = False
+    superseded_by: str = ""
+    warnings: tuple[str, ...] = ()
+    revert_pull: int | None = None
+    plan_text: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.run
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What a pull request's comment showed for one scope."""
+
+    scope: str
+    digest: str
+    fingerprint: str
+    listed: tuple[Listed, ...] = ()
+    pins: Mapping[str, str] = field(default_factory=dict)
+    tree: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IprRecord:
+    """One pull request and what we said about it. Everything from the forge in it is hostile text."""
+
+    repository: str
+    number: int
+    title: str = ""
+    head_branch: str = ""
+    head_sha: str = ""
+    base_sha: str = ""
+    author: str = ""
+    state: str = "open"
+    merge_sha: str | None = None
+    comment_id: str | None = None
+    stamp: str = ""  # the forge's `updated` we looked at last
+    reviewed: tuple[Reviewed, ...] = ()
+    answered: tuple[str, ...] = ()  # ids of comments seen
+    confirmed: tuple[Listed, ...] = ()  # I17: given before the merge
+    confirmed_by: str = ""
+    runs: tuple[str, ...] = ()
+    final: bool = False
+    world: str = ""  # hash of what the review was made from: base, live state, policy
+    body_hash: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.repository}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryRecord:
+    """Refs as they were at the last look."""
+
+    repository: str
+    head: str | None = None
+    refs: Mapping[str, str] = field(default_factory=dict)
+    scopes: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.repository
+
+
+_KINDS: Mapping[type[Any], str] = {
+    ScopeRecord: "scope",
+    RunRecord: "run",
+    IprRecord: "ipr",
+    RepositoryRecord: "repository",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Typed access to the documents. Every `save` is an event in the journal and the new document in one commit."""
+
+    journal: Journal
+
+    async def get(self, cls: type[R], key: str) -> R | None:
+        body = await self.journal.document(_KINDS[cls], key)
+        return None if body is None else from_json(cls, body)
+
+    async def all(self, cls: type[R], prefix: str = "") -> tuple[R, ...]:
+        """In key order."""
+        found = await self.journal.documents(_KINDS[cls], prefix)
+        return tuple(from_json(cls, found[key]) for key in sorted(found))
+
+    async def save(self, event: str, *records: ScopeRecord | RunRecord | IprRecord | RepositoryRecord) -> None:
+        """Append `event` (`scope.paused`, `run.waiting`, …) about the records and store them, in one commit."""
+        documents = [Document(_KINDS[type(r)], r.key, to_json(r)) for r in records]
+        entries = [Entry(event, {"key": r.key, **_telling(r)}) for r in records]
+        await self.journal.append(f"{_KINDS[type(records[0])]}:{records[0].key}", entries, documents)
+
+
+def _telling(record: object) -> Mapping[str, Any]:
+    """What an event says of its record: enough for a person, never a whole plan."""
+    match record:
+        case ScopeRecord():
+            return {"scope": record.scope, "sync": record.sync, "health": record.health, "message": record.message}
+        case RunRecord():
+            return {"scope": record.scope, "word": record.word, "revision": record.revision, "reason": record.reason}
+        case IprRecord():
+            return {"number": record.number, "head": record.head_sha, "state": record.state}
+        case _:
+            return {}
