@@ -1,0 +1,435 @@
+"""One pass over one scope, from revision to journal. Safe to repeat, safe to kill anywhere.
+
+Control flow stays here; the work is below it: `planning` reads and plans, `decide` judges, the executor runs,
+`settle` writes down what came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from controller.errors import AlmaError, InvalidInput, Unreachable
+from controller.plan.change import ClearedBy
+from controller.plan.health import HealthState, SyncState, worst
+from controller.plan.limits import Allowance
+from controller.plan.resource import Part
+from controller.plan.step import Fence, Step
+from controller.runtime.clock import Clock
+from controller.runtime.decide import Circumstances, Decision, ScopePolicy, Verdict, decide, is_heal
+from controller.runtime.drift import HealBudget, drift_items
+from controller.runtime.executor import Executor, LeaseLost
+from controller.runtime.planning import Planned, Planning, Wanted
+from controller.runtime.progress import count_results
+from controller.runtime.records import Records, RunRecord, ScopeRecord
+from controller.runtime.run import Begun, Event, RunState, RunWord, Work, after_superseding
+from controller.runtime.settle import Settling
+from controller.runtime.work_queue import Priority
+from controller.telemetry import Metrics
+from engines.engine import Values
+
+_log = structlog.get_logger("reconciler")
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeHead:
+    """What a scope is to be at the revision that counts now. Exactly one of `wanted` and `problem` is there."""
+
+    scope: str
+    repository: str
+    path: str
+    revision: str
+    tree: str
+    policy: ScopePolicy
+    wanted: Wanted | None = None
+    problem: AlmaError | None = None
+    pinned: bool = False
+
+
+class Source(Protocol):
+    """Where scopes come from: Git, read by commit id only (I35)."""
+
+    async def head(self, record: ScopeRecord) -> ScopeHead | None:
+        """The scope at its pin or at the tracked branch; None when no alma.yaml names it any more."""
+        ...
+
+    async def at(self, record: ScopeRecord, revision: str) -> Wanted:
+        """The scope's content at an older revision, under today's policy. Raises as loading does."""
+        ...
+
+    async def includes(self, repository: str, older: str, newer: str) -> bool:
+        """True if `older` is reachable from `newer`."""
+        ...
+
+
+class Clearances(Protocol):
+    """Who allowed what: merged reviews and confirmations (I2, I3)."""
+
+    async def for_scope(self, record: ScopeRecord, revision: str) -> Sequence[Allowance]: ...
+
+    async def digests(self, record: ScopeRecord, revision: str) -> frozenset[str]: ...
+
+    async def pins(self, record: ScopeRecord, revision: str) -> Mapping[str, str]: ...
+
+    async def pulls(self, record: ScopeRecord, revision: str) -> tuple[int, ...]: ...
+
+
+class StepValues(Protocol):
+    """Values for the markers of a step, made right before it is sent."""
+
+    async def for_step(self, state: RunState, work: Work, step: Step) -> Values: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Look again in `after_s` seconds."""
+
+    after_s: float
+    priority: Priority = Priority.DRIFT
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    drift_s: float = 600.0
+    retry_s: float = 15.0
+    waiting_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How this controller serves: `observe_only` says why nothing may be applied, per target read-only likewise."""
+
+    observe_only: str = ""
+    read_only: frozenset[str] = frozenset()
+
+
+class Reconciler:
+    """All scopes of this install; one pass per scope at a time is the queue's promise."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        planning: Planning,
+        executor: Executor,
+        records: Records,
+        clearances: Clearances,
+        settling: Settling,
+        values: StepValues,
+        fence: Callable[[str], Fence],
+        new_id: Callable[[], str],
+        clock: Clock,
+        metrics: Metrics,
+        serving: Serving = Serving(),
+        intervals: Intervals = Intervals(),
+    ) -> None:
+        self._source, self._planning, self._executor = source, planning, executor
+        self._records, self._clearances, self._settling = records, clearances, settling
+        self._values, self._fence, self._new_id = values, fence, new_id
+        self._clock, self._metrics = clock, metrics
+        self._serving, self._intervals = serving, intervals
+        self._heals = HealBudget(clock)
+        self._accepted: set[str] = set()
+
+    # --- the main function ---
+
+    async def reconcile(self, scope: str, priority: Priority) -> Requeue:
+        """Bring one scope to its revision, or to the last good one while its revision may not run."""
+        record = await self._records.get(ScopeRecord, scope)
+        if record is None:
+            return Requeue(self._intervals.drift_s)
+        structlog.contextvars.bind_contextvars(scope=scope)
+        try:
+            if record.run:
+                await self._finish(record)
+                return Requeue(0.0, Priority.POLL)
+            return await self._look(record, priority)
+        except LeaseLost as e:
+            _log.warning("lease lost", reason=str(e))
+            return Requeue(self._intervals.retry_s)
+        finally:
+            structlog.contextvars.unbind_contextvars("scope")
+
+    async def _look(self, record: ScopeRecord, priority: Priority) -> Requeue:
+        head = await self._source.head(record)
+        if head is None:
+            await self._orphan(record)
+            return Requeue(self._intervals.drift_s)
+        if priority is Priority.PERSON:
+            self._accepted.add(record.scope)
+        record = replace(record, orphaned=False, path=head.path, seen_revision=head.revision)
+        began_s = self._clock.now_s()
+        try:
+            return await self._toward(record, head)
+        except Unreachable as e:
+            await self._note(record, SyncState.UNKNOWN, record.health, str(e))
+            self._metrics.count("alma_reconcile", record.scope, "unreachable")
+            return Requeue(self._intervals.retry_s, Priority.POLL)
+        finally:
+            spent_s = self._clock.now_s() - began_s
+            self._metrics.observe("alma_reconcile_duration_seconds", spent_s, record.scope, "pass")
+
+    async def _toward(self, record: ScopeRecord, head: ScopeHead) -> Requeue:
+        """Plan the head; run it, or say what it waits for and heal the last good state meanwhile."""
+        planned = await self._plan_head(record, head)
+        if isinstance(planned, AlmaError):
+            record = await self._note(record, SyncState.OUT_OF_SYNC, record.health, str(planned))
+            self._metrics.count("alma_reconcile", record.scope, "invalid")
+            return await self._heal_good(record, head)
+        decision = await self._decide(planned, record, head)
+        match decision.verdict:
+            case Verdict.SYNCED:
+                return await self._synced(record, head, planned)
+            case Verdict.GO:
+                await self._deploy(record, head, planned, decision)
+                return Requeue(0.0, Priority.POLL)
+            case Verdict.WAIT:
+                record = await self._wait(record, head, planned, decision)
+            case Verdict.HOLD:
+                record = await self._hold(record, planned, decision)
+        return await self._heal_good(record, head)
+
+    async def _plan_head(self, record: ScopeRecord, head: ScopeHead) -> Planned | AlmaError:
+        if head.wanted is None:
+            return head.problem or InvalidInput("the scope could not be read")
+        pins = await self._clearances.pins(record, head.revision)
+        try:
+            return await self._planning.plan(head.wanted, pins=pins, former_edges=record.edges)
+        except Unreachable:
+            raise
+        except AlmaError as e:
+            return e
+
+    async def _decide(self, planned: Planned, record: ScopeRecord, head: ScopeHead) -> Decision:
+        allowances = tuple(await self._clearances.for_scope(record, head.revision))
+        waiting = await self._records.get(RunRecord, record.waiting) if record.waiting else None
+        if waiting and waiting.confirmed:
+            allowances += (Allowance(ClearedBy.CONFIRM, waiting.confirmed_by, "run", frozenset(waiting.confirmed)),)
+        about = Circumstances(
+            now=self._clock.wall(),
+            allowances=allowances,
+            reviewed_digests=await self._clearances.digests(record, head.revision),
+            observe_only=self._may_not_apply(planned),
+            unready=await self._unready(record, head),
+            owns_before_journal=self._before_journal(record, planned),
+            heal_delay=self._heals.held_back(record) if is_heal(planned.plan, record) else "",
+        )
+        return decide(planned.plan, record, head.policy, about)
+
+    def _may_not_apply(self, planned: Planned) -> str:
+        if self._serving.observe_only:
+            return self._serving.observe_only
+        locked = sorted({c.target for c in planned.plan.changes} & self._serving.read_only)
+        return f"target {locked[0]} is read_only in the server configuration" if locked else ""
+
+    async def _unready(self, record: ScopeRecord, head: ScopeHead) -> str:
+        for name in head.policy.depends_on:
+            other = await self._records.get(ScopeRecord, name)
+            if other is None:
+                return f"waits for scope {name}, which was not looked at yet"
+            if other.pause or other.parked:
+                return f"waits for scope {name}, which is {'paused' if other.pause else 'parked'}"
+            behind = other.good_revision is None or other.seen_revision != head.revision
+            if behind or other.sync is not SyncState.SYNCED or other.health is not HealthState.HEALTHY:
+                return f"waits for scope {name} to be synced and healthy at {head.revision[:8]}"
+        return ""
+
+    def _before_journal(self, record: ScopeRecord, planned: Planned) -> bool:
+        if record.good_revision or record.scope in self._accepted:
+            return False
+        return any(
+            seen.mark and seen.mark.scope == record.scope and seen.part is Part.CURRENT
+            for snapshot in planned.snapshots.values()
+            for seen in snapshot.objects
+        )
+
+    # --- outcomes of a look ---
+
+    async def _synced(self, record: ScopeRecord, head: ScopeHead, planned: Planned) -> Requeue:
+        """What is there is what is wanted: this is the last good state from now on."""
+        await self._settling.no_longer_waiting(record, "the live state has come to agree")
+        self._heals.calm(record.scope)
+        record = replace(
+            record,
+            good_revision=head.revision,
+            good_fingerprint=planned.plan.fingerprint,
+            good_tree=head.tree,
+            edges=planned.plan.edges,
+            quarantine=tuple(q for q in record.quarantine if q != planned.plan.fingerprint),
+            waiting=None,
+            drift=(),
+            contested=False,
+            outputs=_outputs(planned),
+        )
+        await self._note(record, SyncState.SYNCED, _health(planned), "")
+        await self._settling.synced(record, head.revision)
+        self._metrics.count("alma_reconcile", record.scope, "synced")
+        return Requeue(self._intervals.drift_s)
+
+    async def _wait(self, record: ScopeRecord, head: ScopeHead, planned: Planned, decision: Decision) -> ScopeRecord:
+        run = await self._settling.waiting(record, head.revision, head.tree, decision, self._new_id)
+        self._metrics.count("alma_reconcile", record.scope, "waiting")
+        record = replace(record, waiting=run.run)
+        return await self._note(record, SyncState.OUT_OF_SYNC, _health(planned), decision.reason)
+
+    async def _hold(self, record: ScopeRecord, planned: Planned, decision: Decision) -> ScopeRecord:
+        self._metrics.count("alma_reconcile", record.scope, "held")
+        contested = record.contested or bool(decision.reason and self._heals.is_contested(record.scope))
+        drift = drift_items(planned.plan, record.drift, self._clock.wall()) if is_heal(planned.plan, record) else ()
+        record = replace(record, contested=contested, drift=drift or record.drift)
+        return await self._note(record, SyncState.OUT_OF_SYNC, _health(planned), decision.reason)
+
+    async def _heal_good(self, record: ScopeRecord, head: ScopeHead) -> Requeue:
+        """Healing against the last good state goes on while the head may not run."""
+        again = Requeue(self._intervals.waiting_s, Priority.POLL)
+        if not record.good_revision or record.good_tree == head.tree or record.pause or record.parked:
+            return again
+        try:
+            wanted = await self._source.at(record, record.good_revision)
+            planned = await self._planning.plan(wanted, former_edges=record.edges)
+        except AlmaError as e:
+            _log.warning("the last good state cannot be planned", reason=str(e))
+            return again
+        good = replace(head, revision=record.good_revision, tree=record.good_tree or "", wanted=wanted)
+        decision = await self._decide(planned, record, replace(good, policy=replace(head.policy, depends_on=())))
+        if decision.verdict is Verdict.GO and is_heal(planned.plan, record):
+            await self._deploy(record, good, planned, decision)
+            return Requeue(0.0, Priority.POLL)
+        return again
+
+    async def _orphan(self, record: ScopeRecord) -> None:
+        record = replace(record, orphaned=True)
+        self._metrics.gauge("alma_scope_orphaned", 1, record.scope)
+        await self._note(record, SyncState.UNKNOWN, record.health, "in no alma.yaml any more; nothing is deleted")
+
+    # --- runs ---
+
+    async def _deploy(self, record: ScopeRecord, head: ScopeHead, planned: Planned, decision: Decision) -> None:
+        """Begin a run and carry it to its end; then settle."""
+        heal = is_heal(decision.plan, record)
+        if heal:
+            self._heals.spend(record.scope)
+            record = replace(record, drift=drift_items(decision.plan, record.drift, self._clock.wall()))
+        run = await self._settling.begin(record, head.revision, head.tree, decision, heal, head.pinned, self._new_id)
+        record = replace(record, run=run.run, waiting=None)
+        await self._carry(record, run, Begun(run.run, decision.plan))
+
+    async def _finish(self, record: ScopeRecord) -> None:
+        """A run an earlier process left behind: go on where it was."""
+        assert record.run is not None, "called for an open run"
+        run = await self._records.get(RunRecord, record.run)
+        begun = await self._settling.begun(record.run)
+        if run is None or begun is None:
+            await self._records.save("scope.run-lost", replace(record, run=None))
+            return
+        await self._carry(record, run, begun)
+
+    async def _carry(self, record: ScopeRecord, run: RunRecord, begun: Begun) -> None:
+        structlog.contextvars.bind_contextvars(run=run.run, revision=run.revision)
+        began_s = self._clock.now_s()
+        hooks = _Hooks(self, record, run, began_s)
+        try:
+            state = await self._executor.run(begun, self._fence(record.scope), hooks)
+        finally:
+            structlog.contextvars.unbind_contextvars("run", "revision")
+        spent_s = self._clock.now_s() - began_s
+        self._metrics.observe("alma_reconcile_duration_seconds", spent_s, record.scope, "run")
+        await self._settle(record, run, state, hooks)
+
+    async def _settle(self, record: ScopeRecord, run: RunRecord, state: RunState, hooks: _Hooks) -> None:
+        _log.info("run ended", run=run.run, word=state.word)
+        self._metrics.count("alma_reconcile", record.scope, state.word)
+        if state.word in (RunWord.UNDONE, RunWord.PARKED):
+            self._metrics.count("alma_rollbacks", record.scope, state.word)
+        count_results(self._metrics, state, self._planning.engine_of)
+        record, run = await self._settling.ended(record, run, state, hooks.seconds)
+        if state.word is RunWord.SUPERSEDED and hooks.takeover:
+            newer, decision, head = hooks.takeover
+            fresh = await self._settling.begin(
+                record, head.revision, head.tree, decision, False, head.pinned, lambda: newer
+            )
+            begun = after_superseding(newer, decision.plan, state)
+            await self._carry(replace(record, run=newer, waiting=None), fresh, begun)
+
+    async def newer_for(self, record: ScopeRecord, run: RunRecord) -> tuple[str, Decision, ScopeHead] | None:
+        """At a barrier: the branch has moved on and its content may run now. Planned, limited and gated here."""
+        current = await self._records.get(ScopeRecord, record.scope) or record
+        head = await self._source.head(current)
+        if head is None or head.tree == run.tree or head.revision == run.revision or head.wanted is None:
+            return None
+        try:
+            planned = await self._planning.plan(head.wanted, former_edges=record.edges)
+        except AlmaError:
+            return None
+        if planned.plan.fingerprint == run.fingerprint:
+            return None
+        decision = await self._decide(planned, current, head)
+        if decision.verdict is not Verdict.GO:
+            return None
+        return self._new_id(), decision, head
+
+    # --- notes ---
+
+    async def _note(self, record: ScopeRecord, sync: SyncState, health: HealthState, message: str) -> ScopeRecord:
+        """Store the record if anything in it moved, and show it as metrics."""
+        after = replace(record, sync=sync, health=health, message=message)
+        if after != await self._records.get(ScopeRecord, record.scope):
+            await self._records.save("scope.seen", after)
+        show_scope(self._metrics, after)
+        return after
+
+
+class _Hooks:
+    """What one run asks of the loop."""
+
+    def __init__(self, reconciler: Reconciler, record: ScopeRecord, run: RunRecord, began_s: float) -> None:
+        self._reconciler, self._record, self._run = reconciler, record, run
+        self._began_s = began_s
+        self.seconds: dict[int, tuple[float, float]] = {}
+        self.takeover: tuple[str, Decision, ScopeHead] | None = None
+
+    async def values(self, state: RunState, work: Work, step: Step) -> Values:
+        return await self._reconciler._values.for_step(state, work, step)
+
+    async def newer(self, state: RunState) -> str | None:
+        if self._run.heal:
+            return None
+        self.takeover = await self._reconciler.newer_for(self._record, self._run)
+        return self.takeover[0] if self.takeover else None
+
+    def progressed(self, state: RunState, events: Sequence[Event]) -> None:
+        now_s = self._reconciler._clock.now_s()
+        for event in events:
+            ref = getattr(event, "ref", None)
+            if ref is not None:
+                first, _ = self.seconds.get(ref.work, (now_s, now_s))
+                self.seconds[ref.work] = (first, now_s)
+        self._reconciler._settling.progressed(self._run, state, self.seconds)
+
+
+def show_scope(metrics: Metrics, record: ScopeRecord) -> None:
+    """The scope's two facts as metrics."""
+    metrics.one_of("alma_scope_sync_status", record.sync, tuple(SyncState), record.scope)
+    metrics.one_of("alma_scope_health", record.health, tuple(HealthState), record.scope)
+
+
+def _health(planned: Planned) -> HealthState:
+    owned = [
+        s.health
+        for snapshot in planned.snapshots.values()
+        for s in snapshot.objects
+        if s.mark and s.mark.scope == planned.graph.scope and s.part is Part.CURRENT
+    ]
+    return worst(owned).state
+
+
+def _outputs(planned: Planned) -> Mapping[str, Mapping[str, object]]:
+    return {
+        seen.mark.resource: dict(seen.outputs)
+        for snapshot in planned.snapshots.values()
+        for seen in snapshot.objects
+        if seen.mark and seen.mark.scope == planned.graph.scope and seen.part is Part.CURRENT
+    }
