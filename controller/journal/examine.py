@@ -1,0 +1,117 @@
+"""Reading the journal as it is: its head, what stands, rows in order, and the check of everything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from controller.journal.anchor import AnchorFile, Head
+from controller.journal.chain import GENESIS, ChainReport, Damage, Row, as_state, document_digest
+from controller.journal.database import Database
+from controller.journal.failure import JournalDamaged
+from controller.journal.projections import Standing
+from controller.journal.tables import DOCUMENTS, RECORDS
+
+_CHUNK = 1000  # rows per look: about 8 ms of the loop's time
+_DAMAGES_MAX = 100
+
+
+async def head_of(connection: AsyncConnection) -> Head:
+    """The newest record in the table."""
+    newest = select(RECORDS.c.seq, RECORDS.c.hash).order_by(RECORDS.c.seq.desc()).limit(1)
+    row = (await connection.execute(newest)).one_or_none()
+    return Head(row.seq, row.hash) if row else Head(0, GENESIS)
+
+
+async def rows_after(
+    connection: AsyncConnection, after_seq: int, last_seq: int, limit: int, kinds: str = ""
+) -> list[Row]:
+    """Records with after_seq < seq ≤ last_seq whose kind starts with `kinds`, in order, unchecked."""
+    statement = select(RECORDS).where(RECORDS.c.seq > after_seq, RECORDS.c.seq <= last_seq)
+    if kinds:
+        statement = statement.where(func.substr(RECORDS.c.kind, 1, len(kinds)) == kinds)
+    found = await connection.execute(statement.order_by(RECORDS.c.seq).limit(limit))
+    return [Row(*r) for r in found]
+
+
+async def standing_of(connection: AsyncConnection) -> Standing:
+    """Head, streams and documents, checked against the sum in the newest record. Raises JournalDamaged."""
+    standing = Standing(head=await head_of(connection))
+    async for kind, key, body, _ in _documents(connection):
+        try:
+            standing.load(kind, key, body)
+        except (TypeError, ValueError, KeyError):
+            raise JournalDamaged(f"the document {kind!r} {key!r}") from None
+    newest = await rows_after(connection, standing.head.seq - 1, standing.head.seq, 1)
+    if newest and not newest[0].intact:
+        raise JournalDamaged("its hash does not fit", newest[0].seq)
+    if as_state(standing.total) != (newest[0].state if newest else as_state(0)):
+        raise JournalDamaged(await _odd_document(connection))
+    return standing
+
+
+async def examine(database: Database, anchor: AnchorFile) -> ChainReport:
+    """Every record, every document and the anchor. Names damage, never raises JournalDamaged."""
+    walk = _Walk()
+    documents = 0
+    try:
+        walk.anchored = anchor.read()
+        async with database.read() as connection:
+            await walk.run(connection)
+            standing = await standing_of(connection)
+            documents = sum(len(keys) for keys in standing.digests.values())
+        walk.damages += [Damage(None, f"SQLite: {line}") for line in await database.integrity()]
+    except JournalDamaged as error:
+        walk.damages.append(Damage(error.seq, error.what))
+    head = walk.head
+    return ChainReport(walk.records, documents, head.seq, head.hash.hex(), tuple(walk.damages[:_DAMAGES_MAX]))
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One pass over the chain, in chunks."""
+
+    head: Head = field(default_factory=lambda: Head(0, GENESIS))
+    anchored: Head | None = None
+    records: int = 0
+    damages: list[Damage] = field(default_factory=list)
+
+    async def run(self, connection: AsyncConnection) -> None:
+        last = (await head_of(connection)).seq
+        while chunk := await rows_after(connection, self.head.seq, last, _CHUNK):
+            for row in chunk:
+                self._step(row)
+        if self.anchored is None and self.records:
+            self.damages.append(Damage(None, "its anchor file is gone"))
+        if self.anchored is not None and self.anchored.seq > self.head.seq:
+            self.damages.append(Damage(None, f"it ends at {self.head.seq}, the anchor is {self.anchored.seq}"))
+
+    def _step(self, row: Row) -> None:
+        if row.seq != self.head.seq + 1:
+            self.damages.append(Damage(row.seq, f"it follows on {self.head.seq}: records are missing"))
+        elif row.prev_hash != self.head.hash:
+            self.damages.append(Damage(row.seq, "it does not follow on the record before it"))
+        if not row.intact:
+            self.damages.append(Damage(row.seq, "its hash does not fit"))
+        if self.anchored is not None and self.anchored.seq == row.seq and self.anchored.hash != row.hash:
+            self.damages.append(Damage(row.seq, "it is not the record that the anchor names"))
+        self.head = Head(row.seq, row.hash)
+        self.records += 1
+
+
+async def _documents(connection: AsyncConnection) -> AsyncIterator[tuple[str, str, str, bytes]]:
+    found = await connection.stream(select(DOCUMENTS))
+    async for rows in found.partitions(_CHUNK):
+        for row in rows:
+            yield row.kind, row.key, row.body, row.digest
+
+
+async def _odd_document(connection: AsyncConnection) -> str:
+    """Which document spoils the sum, if one by itself can be named."""
+    async for kind, key, body, digest in _documents(connection):
+        if document_digest(kind, key, body) != digest:
+            return f"the document {kind} {key!r}"
+    return "a document is missing or older than the newest record"

@@ -1,0 +1,1 @@
+"""Alembic migrations of the journal, applied when it is opened and only then imported."""

@@ -1,0 +1,40 @@
+"""Records, documents and sealed prior state."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "records",
+        sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("stream", sa.String, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("kind", sa.String, nullable=False),
+        sa.Column("at", sa.String, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("state", sa.LargeBinary, nullable=False),
+        sa.Column("prev_hash", sa.LargeBinary, nullable=False),
+        sa.Column("hash", sa.LargeBinary, nullable=False),
+        sa.UniqueConstraint("stream", "version", name="records_stream_version"),
+    )
+    op.create_table(
+        "documents",
+        sa.Column("kind", sa.String, primary_key=True),
+        sa.Column("key", sa.String, primary_key=True),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("digest", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "sealed",
+        sa.Column("op", sa.String, primary_key=True),
+        sa.Column("blob", sa.Text, nullable=False),
+        sa.Column("digest", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
+    )

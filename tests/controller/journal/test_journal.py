@@ -1,0 +1,170 @@
+"""Append, read, resume."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from controller.errors import InvalidInput
+from controller.journal.database import database_path, require_durable
+from controller.journal.failure import JournalDamaged, JournalTooNew, JournalUnavailable, StaleStream
+from controller.journal.journal import Document, Entry, Journal
+from controller.journal.lock import LockHeld
+from tests.controller.journal.clocks import noon
+
+
+async def test_what_was_appended_is_read_back_in_order(journal: Journal) -> None:
+    first = await journal.append("run/1", [Entry("run.started", {"n": 1}), Entry("run.intent", {"deep": {"x": [1]}})])
+    await journal.append("run/2", [Entry("run.started", {})])
+    assert [(r.seq, r.version, r.kind) for r in first] == [(1, 1, "run.started"), (2, 2, "run.intent")]
+    assert await journal.read("run/1") == first
+    assert await journal.read("run/1", after=1) == first[1:]
+    assert await journal.read("nobody") == ()
+    assert first[0].at == "2026-01-01T12:00:00.000+00:00"
+
+
+async def test_tail_goes_over_all_streams_and_filters_by_kind(journal: Journal) -> None:
+    for stream in "ab":
+        await journal.append(stream, [Entry("run.started", {}), Entry("scope.paused", {})])
+    assert [r.seq for r in await journal.tail()] == [1, 2, 3, 4]
+    assert [r.seq for r in await journal.tail(after_seq=1, limit=2)] == [2, 3]
+    assert [r.seq for r in await journal.tail(kinds="scope.")] == [2, 4]
+    assert journal.head == 4
+
+
+async def test_a_stream_that_moved_is_stale_and_nothing_is_written(journal: Journal) -> None:
+    await journal.append("s", [Entry("a", {})], expect=0)
+    with pytest.raises(StaleStream, match="at version 1, not 0"):
+        await journal.append("s", [Entry("b", {})], [Document("status", "s", {"x": 1})], expect=0)
+    assert len(await journal.read("s")) == 1
+    assert await journal.document("status", "s") is None
+
+
+async def test_of_callers_that_expect_one_version_exactly_one_wins(journal: Journal) -> None:
+    tries = [journal.append("s", [Entry("claimed", {"by": n})], expect=0) for n in range(20)]
+    answers = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(a, tuple) for a in answers) == 1
+    assert sum(isinstance(a, StaleStream) for a in answers) == 19
+
+
+async def test_a_body_that_is_not_json_fails_its_own_caller_only(journal: Journal) -> None:
+    good = journal.append("s", [Entry("good", {})])
+    bad = journal.append("s", [Entry("bad", {"x": object()})])
+    answers = await asyncio.gather(good, bad, return_exceptions=True)
+    assert isinstance(answers[0], tuple)
+    assert isinstance(answers[1], TypeError)
+
+
+async def test_documents_hold_the_newest_body_and_can_be_deleted(journal: Journal) -> None:
+    await journal.append("s", [Entry("a", {})], [Document("status", "prod/a", {"n": 1}), Document("status", "qa", {})])
+    await journal.append("s", [Entry("a", {})], [Document("status", "prod/a", {"n": 2})])
+    assert await journal.document("status", "prod/a") == {"n": 2}
+    assert await journal.documents("status", "prod/") == {"prod/a": {"n": 2}}
+    await journal.append("s", [], [Document("status", "prod/a", None)])
+    assert await journal.document("status", "prod/a") is None
+    assert await journal.documents("status") == {"qa": {}}
+    assert (await journal.verify()).intact
+
+
+async def test_everything_is_there_after_opening_again(url: str) -> None:
+    journal = await Journal.open(url, now=noon)
+    records = await journal.append("s", [Entry("a", {"x": "ü"})], [Document("k", "1", {"y": 1})], sealed={"op": "blob"})
+    await journal.close()
+    again = await Journal.open(url, now=noon)
+    assert await again.read("s") == records
+    assert await again.document("k", "1") == {"y": 1}
+    assert await again.sealed("op") == "blob"
+    assert (await again.append("s", [Entry("b", {})], expect=1))[0].seq == 2
+    assert (await again.verify()).intact
+    await again.close()
+
+
+async def test_erased_prior_state_is_in_no_file(journal: Journal, tmp_path: Path) -> None:
+    """I27: sealed prior state goes when no undo can need it; the chain stays whole without it."""
+    await journal.append("s", [Entry("run.intent", {})], sealed={"op1": "BLOB-ONE" * 9, "op2": "BLOB-TWO" * 9})
+    await journal.put_sealed("op3", "BLOB-THREE" * 9)
+    await journal.erase_sealed(["op1", "op3"])
+    on_disk = b"".join(p.read_bytes() for p in (tmp_path / "state").iterdir())
+    assert b"BLOB-ONE" not in on_disk
+    assert b"BLOB-THREE" not in on_disk
+    assert await journal.sealed("op1") is None
+    assert await journal.sealed("op2") == "BLOB-TWO" * 9
+    assert (await journal.verify()).intact
+
+
+async def test_a_second_opener_is_refused_with_the_holder_named(journal: Journal, url: str) -> None:
+    with pytest.raises(LockHeld, match=r"in use by process \d+"):
+        await Journal.open(url, now=noon)
+
+
+async def test_a_closed_journal_takes_nothing_more(url: str) -> None:
+    journal = await Journal.open(url, now=noon)
+    await journal.close()
+    await journal.close()
+    with pytest.raises(JournalUnavailable, match="closed"):
+        await journal.append("s", [Entry("a", {})])
+    assert not journal.writable
+
+
+async def test_close_waits_for_what_was_asked_for(url: str) -> None:
+    journal = await Journal.open(url, now=noon)
+    asked = [asyncio.ensure_future(journal.append("s", [Entry("a", {})])) for _ in range(5)]
+    await asyncio.sleep(0)
+    await journal.close()
+    assert [len(await a) for a in asked] == [1] * 5
+
+
+async def test_a_newer_schema_is_refused_in_words_and_left_alone(url: str, tmp_path: Path) -> None:
+    """I25, A13: a downgrade says so before it touches anything."""
+    await (await Journal.open(url, now=noon)).close()
+    file = tmp_path / "state/alma.db"
+    with sqlite3.connect(file) as raw:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    raw.close()
+    before = file.read_bytes()
+    with pytest.raises(JournalTooNew, match="has schema 9999, this version knows up to 0001"):
+        await Journal.open(url, now=noon)
+    assert file.read_bytes() == before
+
+
+async def test_a_missing_anchor_is_damage_until_a_person_accepts_the_head(url: str, tmp_path: Path) -> None:
+    journal = await Journal.open(url, now=noon)
+    await journal.append("s", [Entry("a", {})])
+    await journal.close()
+    (tmp_path / "state/alma.db.anchor").unlink()
+    with pytest.raises(JournalDamaged, match="anchor file is gone"):
+        await Journal.open(url, now=noon)
+    await (await Journal.open(url, now=noon, renew_anchor=True)).close()
+    await (await Journal.open(url, now=noon)).close()
+
+
+async def test_files_are_for_their_owner_alone(journal: Journal, tmp_path: Path) -> None:
+    await journal.append("s", [Entry("a", {})])
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "state").iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("postgresql://h/db", "only a SQLite file"),
+        ("sqlite://", "only a SQLite file"),
+        ("sqlite:///:memory:", "only a SQLite file"),
+        ("sqlite:////x/a.db?mode=ro", "options"),
+        ("nonsense", "not a database URL"),
+    ],
+)
+def test_other_urls_are_refused(url: str, word: str) -> None:
+    with pytest.raises(InvalidInput, match=word):
+        database_path(url)
+
+
+@pytest.mark.parametrize(("mode", "synchronous"), [("delete", 2), ("memory", 2), ("wal", 1), ("wal", 0), ("off", 3)])
+def test_settings_that_lose_commits_are_refused(mode: str, synchronous: int) -> None:
+    """A9: start refuses weaker settings."""
+    with pytest.raises(JournalUnavailable, match="not be durable"):
+        require_durable(mode, synchronous)
