@@ -138,8 +138,8 @@ class Seen:
     part: Part
     claims: frozenset[Claim]  # ports, names, addresses, volumes it holds now, foreign ones too
     fields: Fields  # in effect now
-    pending: Fields = NO_FIELDS  # accepted, in effect after a restart
-    outputs: Fields = NO_FIELDS
+    pending: Fields = field(default_factory=lambda: NO_FIELDS)  # accepted, in effect after a restart
+    outputs: Fields = field(default_factory=lambda: NO_FIELDS)
     health: Health = Health(HealthState.UNKNOWN)
     task: str | None = None  # being worked on by this task: neither drift nor missing
 

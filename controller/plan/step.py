@@ -47,7 +47,7 @@ class Expect:
 
     absent: bool = False
     uid: str | None = None
-    fields: Fields = NO_FIELDS
+    fields: Fields = field(default_factory=lambda: NO_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Receipt:
     state: ReceiptState
     task: str | None = None
     uid: str | None = None
-    outputs: Fields = NO_FIELDS
+    outputs: Fields = field(default_factory=lambda: NO_FIELDS)
     progress: int | None = None
     message: str = ""
 
