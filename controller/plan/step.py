@@ -100,6 +100,7 @@ class Effect:
     uid: str | None = None  # of the object that is changed or destroyed; what a clearance is bound to
     probe: Probe | None = None
     down_s: int | None = None  # announced gap for users, seconds
+    pins: Mapping[str, str] = field(default_factory=dict)  # NAME:TAG → digest this preview resolved (Desired.pins)
     frees: frozenset[Claim] = frozenset()  # claims the object holds now and its CUT lets go
     order: int = 0  # of destroys between which no edge is known: lower first (containers, then networks, volumes)
 

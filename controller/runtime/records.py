@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from controller.journal.journal import Document, Entry, Journal
+from controller.journal.journal import Journal
+from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
 from controller.plan.health import HealthState, SyncState
 from controller.plan.limits import Listed

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controller.journal.journal import Document, Entry, Journal
+from controller.journal.journal import Journal
+from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
 from controller.runtime import run as machine
 from controller.runtime.run import Event
@@ -52,7 +53,8 @@ class RunLog:
 
     async def forget_priors(self, run: str) -> None:
         """Erase the sealed priors of a run that no undo can need any more."""
-        await self.journal.erase_sealed(f"{run}:")
+        rows = await self.journal.read(stream_of(run))
+        await self.journal.erase_sealed([name for row in rows for name in _stashes(row.body)])
 
     async def _event(self, kind: str, body: Mapping[str, Any]) -> Event:
         event: Event = from_json(_EVENTS[kind], await self._unstash(body))
@@ -85,3 +87,16 @@ def _stash(data: Any, prefix: str, sealed: dict[str, str]) -> Any:
     if isinstance(data, list):
         return [_stash(v, prefix, sealed) for v in data]
     return data
+
+
+def _stashes(data: Any) -> Iterator[str]:
+    """The names of all sealed values that lie beside this event."""
+    if isinstance(data, Mapping):
+        if set(data) == {"$sealed"} and "stash" in data["$sealed"]:
+            yield data["$sealed"]["stash"]
+        else:
+            for value in data.values():
+                yield from _stashes(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from _stashes(value)

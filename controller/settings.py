@@ -1,0 +1,322 @@
+"""Server configuration: `alma-server.yaml` and `ALMA_…`, read once, by the command line and the wiring only.
+
+Secrets in it are references (`env:NAME`, `file:PATH`); they are resolved where an engine or forge is opened, and the
+same references are refused to blueprints (threats.md, I27).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from controller.blueprint.document import read_document
+from controller.blueprint.names import checked_name
+from controller.blueprint.node import Node, plain
+from controller.blueprint.reading import checked
+from controller.blueprint.units import duration_s
+from controller.errors import InvalidInput, Place, Problem
+from controller.plan.resource import Allow
+
+ENGINES = ("docker", "kubernetes", "proxmox", "simulation")
+_SECRET = re.compile(r"(env|file):.+")
+
+Name = Annotated[str, BeforeValidator(lambda v: checked_name(v) if isinstance(v, str) else v)]
+Seconds = Annotated[int, BeforeValidator(duration_s)]
+SecretRef = Annotated[str, Field(pattern=_SECRET.pattern)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class ServerSettings(_Strict):
+    """Where the controller listens. Without API keys `listen` serves health and webhooks only."""
+
+    listen: str = "127.0.0.1:8420"
+    metrics_listen: str = "127.0.0.1:9420"
+    public_url: str | None = None
+
+
+class ForgeSettings(BaseModel):
+    """A forge; keys beyond these belong to its own kind."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    kind: str
+    url: str | None = None
+    token: SecretRef | None = None
+    webhook_secret: SecretRef | None = None
+
+
+class RepositorySettings(_Strict):
+    name: Name
+    url: str
+    branch: str = "main"
+    forge: ForgeSettings = ForgeSettings(kind="local")
+    token: SecretRef | None = None  # for Git over https; the forge's where this is absent
+    ssh_key: str | None = None
+
+
+class TargetSettings(BaseModel):
+    """One engine endpoint; keys beyond these belong to its engine."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    engine: Literal["docker", "kubernetes", "proxmox", "simulation"]
+    read_only: bool = False
+
+
+class AllowSettings(BaseModel):
+    """What blueprints of one repository may ask for; what is not here is refused (I38)."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    targets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+    @field_validator("secrets")
+    @classmethod
+    def _never_ours(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            if not _SECRET.match(pattern):
+                raise ValueError(f"{pattern} is no secret pattern; write env:NAME* or file:/path/**")
+            if pattern.startswith("env:ALMA_"):
+                raise ValueError(f"{pattern}: ALMA_* is never a secret of a blueprint")
+        return patterns
+
+    def allow(self) -> Allow:
+        """As the plan room sees it: `docker: {host_paths: […]}` becomes `docker.host_paths`."""
+        extra = self.model_extra or {}
+        options = {
+            f"{engine}.{key}": tuple(str(v) for v in values) if isinstance(values, tuple | list) else (str(values),)
+            for engine, keys in extra.items()
+            if isinstance(keys, Mapping)
+            for key, values in keys.items()
+        }
+        return Allow(self.targets, self.secrets, options)
+
+
+class RoleSettings(_Strict):
+    """Who may read, operate and administer: `forge:write`, `team:org/name`, `login:name`, `os:user`, `os:%group`."""
+
+    read: tuple[str, ...] = ("forge:read",)
+    operate: tuple[str, ...] = ("forge:write",)
+    admin: tuple[str, ...] = ("forge:admin",)
+
+
+class ApiKey(_Strict):
+    name: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    role: Literal["read", "operate", "admin"]
+
+
+class RegistrySettings(_Strict):
+    username: str
+    password: SecretRef
+
+
+class ScopeRate(_Strict):
+    per_minute: Annotated[int, Field(ge=1)] = 6
+    burst: Annotated[int, Field(ge=1)] = 3
+
+
+class TargetRate(_Strict):
+    per_minute: Annotated[int, Field(ge=1)] = 300
+    burst: Annotated[int, Field(ge=1)] = 50
+
+
+class ReconcileSettings(_Strict):
+    interval: Seconds = 60
+    drift_interval: Seconds = 600
+    scope_rate: ScopeRate = ScopeRate()
+    target_rate: TargetRate = TargetRate()
+    in_flight: Annotated[int, Field(ge=1, le=64)] = 8
+    step_timeout: Seconds = 600
+    health_timeout: Seconds = 300
+
+
+class Settings(_Strict):
+    """The whole file."""
+
+    id: Name = "alma"
+    state: str | None = None
+    server: ServerSettings = ServerSettings()
+    repositories: tuple[RepositorySettings, ...] = ()
+    targets: dict[str, TargetSettings] = Field(default_factory=dict)
+    allow: dict[str, AllowSettings] = Field(default_factory=dict)
+    roles: dict[str, RoleSettings] = Field(default_factory=dict)
+    api_keys: tuple[ApiKey, ...] = ()
+    registries: dict[str, RegistrySettings] = Field(default_factory=dict)
+    reconcile: ReconcileSettings = ReconcileSettings()
+    key_file: str | None = None
+    journal: str | None = None
+    executor: Literal["local"] = "local"
+
+    def secret_refs(self) -> frozenset[str]:
+        """Every reference this configuration uses itself: no blueprint may."""
+        found = {r.forge.token for r in self.repositories} | {r.token for r in self.repositories}
+        found |= {r.forge.webhook_secret for r in self.repositories}
+        found |= {r.password for r in self.registries.values()}
+        for target in self.targets.values():
+            found |= {v for v in (target.model_extra or {}).values() if isinstance(v, str) and _SECRET.fullmatch(v)}
+        return frozenset(ref for ref in found if ref)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One value of `alma config show` and where it came from: `default`, `alma-server.yaml:LINE`, `$ALMA_…`."""
+
+    path: str
+    value: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and the origin of every value."""
+
+    settings: Settings
+    origins: tuple[Origin, ...]
+    file: Path | None
+
+
+# Scalars of fixed places, each also an environment variable.
+_ENVIRONMENT: Mapping[str, str] = {
+    "ALMA_ID": "id",
+    "ALMA_STATE": "state",
+    "ALMA_KEY_FILE": "key_file",
+    "ALMA_JOURNAL": "journal",
+    "ALMA_EXECUTOR": "executor",
+    **{
+        f"ALMA_{section}_{key}".upper(): f"{section}.{key}"
+        for section, model in (("server", ServerSettings), ("reconcile", ReconcileSettings))
+        for key in model.model_fields
+    },
+    "ALMA_RECONCILE_SCOPE_RATE_PER_MINUTE": "reconcile.scope_rate.per_minute",
+    "ALMA_RECONCILE_SCOPE_RATE_BURST": "reconcile.scope_rate.burst",
+    "ALMA_RECONCILE_TARGET_RATE_PER_MINUTE": "reconcile.target_rate.per_minute",
+    "ALMA_RECONCILE_TARGET_RATE_BURST": "reconcile.target_rate.burst",
+    # Whole maps and lists, as JSON.
+    "ALMA_REPOSITORIES": "repositories",
+    "ALMA_TARGETS": "targets",
+    "ALMA_ALLOW": "allow",
+    "ALMA_ROLES": "roles",
+    "ALMA_API_KEYS": "api_keys",
+    "ALMA_REGISTRIES": "registries",
+}
+_NUMBERS = ("in_flight", "per_minute", "burst")
+
+
+def load_settings(file: Path | None, environment: Mapping[str, str]) -> Loaded:
+    """The file (None: defaults only) with the environment over it. Raises InvalidInput with every mistake."""
+    node, content = _read(file)
+    overrides = {name: path for name, path in _ENVIRONMENT.items() if name in environment}
+    for name, path in overrides.items():
+        _put(content, path.split("."), _parsed(name, path, environment[name]))
+    shown = str(file) if file else "environment"
+    if node is None:
+        node = read_document(b"{}", shown)
+    settings, problems = checked(Settings, content, node, shown)
+    if settings is None:
+        raise InvalidInput(problems, hint="alma config show prints every value and its origin")
+    _cross_check(settings, shown)
+    return Loaded(settings, tuple(_origins(settings, content, overrides, shown)), file)
+
+
+def _read(file: Path | None) -> tuple[Node | None, dict[str, Any]]:
+    if file is None:
+        return None, {}
+    try:
+        data = file.read_bytes()
+    except OSError as e:
+        raise InvalidInput(f"{file}: {e.strerror}", hint="name it with --config or $ALMA_CONFIG") from e
+    node = read_document(data, str(file))
+    content = plain(node)
+    if not isinstance(content, dict):
+        raise InvalidInput([Problem(Place(str(file)), "a server configuration is a map of settings")])
+    return node, content
+
+
+def _parsed(name: str, path: str, text: str) -> object:
+    """A value from the environment: JSON for maps and lists, a number where one is meant, else text."""
+    if "." not in path and path in ("repositories", "targets", "allow", "roles", "api_keys", "registries"):
+        try:
+            return _tuples(json.loads(text))
+        except ValueError as e:
+            raise InvalidInput(f"${name}: not valid JSON ({e})") from e
+    if path.rpartition(".")[2] in _NUMBERS:
+        if not text.isdecimal():
+            raise InvalidInput(f"${name}: must be a whole number")
+        return int(text)
+    return text
+
+
+def _tuples(value: object) -> object:
+    if isinstance(value, list):
+        return tuple(_tuples(v) for v in value)
+    if isinstance(value, dict):
+        return {k: _tuples(v) for k, v in value.items()}
+    return value
+
+
+def _put(content: dict[str, Any], path: list[str], value: object) -> None:
+    for step in path[:-1]:
+        below = content.get(step)
+        content[step] = below = dict(below) if isinstance(below, dict) else {}
+        content = below
+    content[path[-1]] = value
+
+
+def _cross_check(settings: Settings, file: str) -> None:
+    """What one part says of another."""
+    names = [r.name for r in settings.repositories]
+    problems = [f"repositories: {n} is there twice" for n in sorted({n for n in names if names.count(n) > 1})]
+    for repository, allow in settings.allow.items():
+        if repository not in names:
+            problems.append(f"allow.{repository}: no such repository; known: {', '.join(names) or 'none'}")
+        problems += [
+            f"allow.{repository}.targets: no target {t}; known: {', '.join(settings.targets) or 'none'}"
+            for t in allow.targets
+            if t not in settings.targets
+        ]
+    problems += [f"roles.{r}: no such repository" for r in settings.roles if r not in names]
+    if problems:
+        raise InvalidInput([Problem(Place(file), p) for p in problems])
+
+
+def _origins(
+    settings: Settings, content: Mapping[str, Any], overrides: Mapping[str, str], file: str
+) -> Iterator[Origin]:
+    by_path = {path: f"${name}" for name, path in overrides.items()}
+    for path, value in _leaves(settings.model_dump(mode="json")):
+        above = [path[:i] for i in range(len(path), 0, -1) if path[i : i + 1] in ("", ".")]
+        variable = next((by_path[p] for p in above if p in by_path), None)
+        yield Origin(path, value, variable or (file if _has(content, path.split(".")) else "default"))
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}.{index}")
+    else:
+        yield path, "" if value in (None, {}, []) else str(value)
+
+
+def _has(content: object, path: list[str]) -> bool:
+    for step in path:
+        if isinstance(content, Mapping) and step in content:
+            content = content[step]
+        elif isinstance(content, tuple | list) and step.isdecimal() and int(step) < len(content):
+            content = content[int(step)]
+        else:
+            return False
+    return True
