@@ -1,0 +1,103 @@
+"""Run the rules over a scope, apply the waivers, and give it a mark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from controller.blueprint.entry import Entry
+from controller.review.finding import Finding, Severity, WaivedFinding, covers
+from controller.review.rules import RULES
+from controller.review.rules.rule import Rule, ScopeView
+
+FORMULA = (
+    "10 minus 4 per critical, 2 per high, 1 per medium and 0.25 per low rule that is broken, each rule counted once, "
+    "not below 0; waived findings do not count"
+)
+_COST = {
+    Severity.CRITICAL: Decimal(4),
+    Severity.HIGH: Decimal(2),
+    Severity.MEDIUM: Decimal(1),
+    Severity.LOW: Decimal("0.25"),
+    Severity.INFO: Decimal(0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Findings, worst first, then by place. `score` is 0 to 10 with one decimal, by `FORMULA`."""
+
+    findings: tuple[Finding, ...] = ()
+    waived: tuple[WaivedFinding, ...] = ()
+    score: Decimal = Decimal("10.0")
+
+    @property
+    def worst(self) -> Severity | None:
+        return max((f.severity for f in self.findings), key=lambda s: s.rank, default=None)
+
+    def count(self, severity: Severity) -> int:
+        return sum(1 for f in self.findings if f.severity is severity)
+
+    def fails(self, fail_on: Severity | None) -> bool:
+        """True if a finding is as severe as `policy.audit.fail_on`; None never fails."""
+        return fail_on is not None and self.worst is not None and self.worst.rank >= fail_on.rank
+
+
+def audit(view: ScopeView, today: date, rules: Sequence[Rule] = RULES) -> Audit:
+    """Every finding of every rule, each either open or waived; a waiver that is over or names no rule is a finding."""
+    raw = [f for rule in rules for f in rule.findings(view)]
+    entries = {e.id: e for e in view.graph.entries}
+    open_, waived = _sorted_out(raw, entries, today)
+    findings = [*open_, *_about_waivers(entries.values(), {r.id for r in rules}, today)]
+    return Audit(tuple(sorted(findings, key=_order)), tuple(waived), score(findings))
+
+
+def _sorted_out(
+    raw: Iterable[Finding], entries: Mapping[str, Entry], today: date
+) -> tuple[list[Finding], list[WaivedFinding]]:
+    open_, waived = [], []
+    for finding in raw:
+        entry = entries.get(finding.resource)
+        waiver = next((w for w in entry.waivers if covers(w, finding, today)), None) if entry else None
+        if waiver is None:
+            open_.append(finding)
+        else:
+            waived.append(WaivedFinding(finding, waiver))
+    return open_, waived
+
+
+def _about_waivers(entries: Iterable[Entry], known: set[str], today: date) -> Iterable[Finding]:
+    for entry in entries:
+        for waiver in entry.waivers:
+            if waiver.rule not in known:
+                text, fix = (
+                    f"waiver for {waiver.rule}, which is no rule",
+                    "correct the rule's name or remove the waiver",
+                )
+                yield Finding("waiver-unknown", Severity.LOW, entry.id, waiver.place, text, fix)
+            elif today > waiver.until:
+                text = f"waiver for {waiver.rule} ended on {waiver.until.isoformat()}"
+                fix = "mend what it excused, or renew it with a reason"
+                yield Finding("waiver-expired", Severity.MEDIUM, entry.id, waiver.place, text, fix)
+
+
+def score(findings: Iterable[Finding]) -> Decimal:
+    """0 to 10 with one decimal, by `FORMULA`."""
+    worst: dict[str, Severity] = {}
+    for f in findings:
+        worst[f.rule] = max(worst.get(f.rule, f.severity), f.severity, key=lambda s: s.rank)
+    left = Decimal(10) - sum((_COST[s] for s in worst.values()), Decimal(0))
+    return max(left, Decimal(0)).quantize(Decimal("0.1"))
+
+
+def _order(finding: Finding) -> tuple[int, str, int, str, str]:
+    place = finding.place
+    return (
+        -finding.severity.rank,
+        place.file if place else "",
+        place.line if place else 0,
+        finding.resource,
+        finding.rule,
+    )

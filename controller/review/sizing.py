@@ -1,0 +1,129 @@
+"""How much of a machine a resource takes, read from its specs in any engine's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from controller.blueprint.entry import Entry
+from controller.blueprint.value import Value
+
+# What takes no share of a machine of its own.
+FREE_TYPES = frozenset({"network", "image", "config", "firewall", "pool", "tags", "secret", "backup-job", "snapshot"})
+_STORES = frozenset({"volume", "storage", "disk"})
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)([bB]?)\s*")
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """Shares of one resource; `copies` of it run. `unknown` says why it has no price, empty where it has one."""
+
+    cpu_millicores: int = 0
+    memory_bytes: int = 0
+    disks: tuple[tuple[str, int], ...] = ()  # class (`ssd`), bytes
+    copies: int = 1
+    free: bool = False
+    unknown: str = ""
+
+    def text(self) -> str:
+        """`2 × 4 vCPU, 8 GiB, 100 GB ssd`."""
+        parts = [f"{Decimal(self.cpu_millicores) / 1000:f} vCPU"] if self.cpu_millicores else []
+        parts += [f"{_round(Decimal(self.memory_bytes) / 2**30)} GiB"] if self.memory_bytes else []
+        parts += [f"{_round(Decimal(n) / 10**9)} GB {kind}" for kind, n in self.disks]
+        return (f"{self.copies} × " if self.copies > 1 else "") + ", ".join(parts)
+
+
+def _round(number: Decimal) -> str:
+    return f"{number.quantize(Decimal('0.01')).normalize():f}"
+
+
+def size_bytes(value: Value) -> int | None:
+    """Bytes of `512MiB`, `16GB` (powers of 1024, as the engines count), `8g`, or a plain number of bytes; None for
+    anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value if value >= 0 else None
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    return int(Decimal(match[1]) * 1024 ** _POWERS[match[2].upper()]) if match else None
+
+
+def millicores(value: Value) -> int | None:
+    """Thousandths of a core of `2`, `0.5`, `"500m"`; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        return None
+    text = str(value).strip()
+    try:
+        number = Decimal(text[:-1]) if text.endswith("m") else Decimal(text) * 1000
+    except InvalidOperation:
+        return None
+    return int(number) if number.is_finite() and 0 <= number <= 10**9 else None
+
+
+def first(specs: Mapping[str, Value], *names: str) -> Value:
+    """The first of these specs that is set; a name may be a path (`resources.limits.memory`)."""
+    for name in names:
+        value: Value = specs
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None:
+            return value
+    return None
+
+
+def cpu_of(entry: Entry) -> int | None:
+    return millicores(
+        first(entry.specs, "cpus", "cpu", "cores", "deploy.resources.limits.cpus", "resources.limits.cpu", "limits.cpu")
+    )
+
+
+def memory_of(entry: Entry) -> int | None:
+    return size_bytes(
+        first(
+            entry.specs,
+            "memory",
+            "mem_limit",
+            "deploy.resources.limits.memory",
+            "resources.limits.memory",
+            "limits.memory",
+        )
+    )
+
+
+def copies_of(entry: Entry) -> int:
+    value = first(entry.specs, "replicas", "count", "scale", "deploy.replicas")
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 1
+
+
+def _disks(entry: Entry) -> Iterator[tuple[str, int | None]]:
+    kind = first(entry.specs, "disk_class", "storage_class", "class")
+    name = str(kind).lower() if isinstance(kind, str) else "default"
+    size = first(entry.specs, "disk", "storage", "size", "capacity")
+    if size is not None:
+        yield name, size_bytes(first(size, "size") if isinstance(size, Mapping) else size)
+    disks = first(entry.specs, "disks")
+    for disk in disks if isinstance(disks, list | tuple) else ():
+        given = first(disk, "size") if isinstance(disk, Mapping) else disk
+        own = first(disk, "class", "storage_class") if isinstance(disk, Mapping) else None
+        yield (own.lower() if isinstance(own, str) else name), size_bytes(given)
+
+
+def sizing(entry: Entry) -> Sizing:
+    """What `entry` takes. Never guesses: without limits it is `unknown`, with the reason."""
+    if entry.type in FREE_TYPES or entry.specs.get("external") is True:
+        return Sizing(free=True)
+    disks = tuple(_disks(entry))
+    if any(n is None for _, n in disks):
+        return Sizing(unknown="its disk size is not a size")
+    known = tuple((kind, n) for kind, n in disks if n is not None)
+    if entry.type in _STORES:
+        return Sizing(disks=known) if known else Sizing(unknown="no size given")
+    cpu, memory = cpu_of(entry), memory_of(entry)
+    missing = [word for word, got in (("cpu", cpu), ("memory", memory)) if got is None]
+    if cpu is None or memory is None:
+        return Sizing(unknown=f"no {' and no '.join(missing)} limit given")
+    return Sizing(cpu, memory, known, copies_of(entry))
