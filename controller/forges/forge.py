@@ -6,16 +6,24 @@ otherwise; events are only hints (I1, I21). One conformance suite (`tests/forges
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, Self
 
 from controller.errors import AlmaError
+from controller.forges.local_backing import LocalGit, LocalStore
 
 
 class ForgeError(AlmaError):
-    """Base; the text is redacted and at most 4 KiB (I28)."""
+    """Base; the text is redacted and at most 4 KiB (I28). `code`: the HTTP status behind it, if there was one."""
+
+    def __init__(self, message: str, *, hint: str = "", code: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class ForgeUnavailable(ForgeError):
@@ -23,8 +31,8 @@ class ForgeUnavailable(ForgeError):
 
     exit_code = 5
 
-    def __init__(self, message: str, retry_after_s: float) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, retry_after_s: float, *, hint: str = "", code: int | None = None) -> None:
+        super().__init__(message, hint=hint, code=code)
         self.retry_after_s = retry_after_s
 
 
@@ -144,9 +152,14 @@ class ForgeBinding:
     git_url: str
     branch: str  # tracked
     config: Mapping[str, object] = field(repr=False, default_factory=dict)  # the `forge:` entry
-    clock: Callable[[], float] = field(default=lambda: 0.0)  # monotonic seconds
+    clock: Callable[[], float] = field(default=time.monotonic)  # monotonic seconds
     on_request: Callable[[str], None] = field(default=lambda code: None)  # metric: HTTP code of each request
     on_remaining: Callable[[int], None] = field(default=lambda left: None)  # metric: rate limit left
+    wall: Callable[[], float] = time.time  # seconds since 1970: limits that name a moment, stamps people read
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep  # between writes, and before a read is tried again
+    jitter: Callable[[], float] = random.random  # in [0, 1)
+    store: LocalStore | None = None  # of the built-in forge only
+    git: LocalGit | None = None  # of the built-in forge only
 
 
 class Forge(Protocol):

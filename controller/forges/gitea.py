@@ -1,0 +1,271 @@
+"""Gitea and Forgejo, over the API they share (v1).
+
+Nothing is remembered that decides: rights, comments and pull requests are read when they are needed. The one cache,
+of statuses this process wrote, only saves requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+import httpx2
+
+from controller.errors import InvalidInput
+from controller.forges.address import base_url, config_text, repository_path
+from controller.forges.forge import (
+    Account,
+    Comment,
+    ForgeBinding,
+    ForgeHint,
+    ForgeInfo,
+    ForgeRefused,
+    ForgeUnavailable,
+    PullRequest,
+    PullState,
+    Reaction,
+    Standing,
+    Status,
+)
+from controller.forges.gitea_comments import GiteaComments
+from controller.forges.gitea_payload import event_hint, pull_request
+from controller.forges.gitea_repository import GiteaRepository
+from controller.forges.gitea_standing import GiteaStanding
+from controller.forges.http import PAGE_SIZE, ForgeHttp
+from controller.forges.json_reader import Json
+from controller.forges.status import WrittenStatuses, fitted, full_sha
+from controller.forges.webhook import check_signature, check_size, lower_names, read_body
+
+# Everything a pull request can tell, but not its labels, milestones and assignees.
+HOOK_EVENTS = ("push", "pull_request_only", "pull_request_sync", "pull_request_comment", "pull_request_review")
+_SIGNATURES = ("x-gitea-signature", "x-forgejo-signature", "x-hub-signature-256")
+_EVENTS = ("x-gitea-event", "x-forgejo-event")
+_MERGE_STYLES = {
+    "merge": "allow_merge_commits",
+    "rebase": "allow_rebase",
+    "rebase-merge": "allow_rebase_explicit",
+    "squash": "allow_squash_merge",
+    "fast-forward-only": "allow_fast_forward_only_merge",
+}
+
+
+class GiteaForge:
+    """One repository at one Gitea or Forgejo."""
+
+    kind = "gitea"
+
+    def __init__(self, repository: GiteaRepository, branch: str, webhook_secret: str) -> None:
+        self._repository = repository
+        self._branch = branch
+        self._webhook_secret = webhook_secret
+        self._comments = GiteaComments(repository)
+        self._standing = GiteaStanding(repository)
+        self._statuses = WrittenStatuses()
+
+    @classmethod
+    def open(cls, binding: ForgeBinding, transport: httpx2.AsyncBaseTransport | None = None) -> Self:
+        """Raises InvalidInput for a `forge:` entry that cannot work. Asks nothing yet."""
+        token, secret = config_text(binding, "token"), config_text(binding, "webhook_secret")
+        path = repository_path(binding)
+        if not token:
+            raise InvalidInput(f"repository {binding.repository}: forge.token is missing")
+        http = ForgeHttp(
+            f"{base_url(binding)}/api/v1",
+            {"Authorization": f"token {token}"},
+            (token, secret),
+            binding,
+            write_gap_s=0.0,
+            ca_file=config_text(binding, "ca"),
+            transport=transport,
+        )
+        return cls(GiteaRepository(http, path), binding.branch, secret)
+
+    def __repr__(self) -> str:
+        return f"GiteaForge({self._repository.path})"
+
+    async def close(self) -> None:
+        await self._repository.http.close()
+
+    async def about(self) -> ForgeInfo:
+        """Our account and rights; each that is missing with the click that gives it."""
+        own = await self._repository.own()
+        rights = self._repository.read(await self._repository.get())["permissions"].object()
+        has = {name: rights[name].flag() for name in ("pull", "push", "admin")}
+        who = f"add {own.login} under Settings → Collaborators of {self._repository.path} with the right"
+        lacking = {
+            "pull": f"read: {who} Read",
+            "push": f"write statuses and merge: {who} Write",
+            "admin": f"look up what others may do, and keep the webhook: {who} Administrator",
+        }
+        return ForgeInfo(own, tuple(n for n in has if has[n]), tuple(lacking[n] for n in has if not has[n]))
+
+    async def pulls(self) -> tuple[PullRequest, ...]:
+        """All open ones and the last 50 others, newest update first."""
+        shared = {"sort": "recentupdate", "base_branch": self._branch}
+        opened = await self._repository.pages("pulls", query={**shared, "state": "open"}, whole=False)
+        closed_query = {**shared, "state": "closed", "page": "1", "limit": str(PAGE_SIZE)}
+        path = self._repository.path
+        answer = await self._repository.http.get("repos", path.owner, path.name, "pulls", query=closed_query)
+        raws = (*opened, *self._repository.read(answer))
+        found = {pull.number: pull for pull in [await self._pull(raw) for raw in raws] if pull.base == self._branch}
+        return tuple(sorted(found.values(), key=lambda pull: (pull.updated, pull.number), reverse=True))
+
+    async def pull(self, number: int) -> PullRequest | None:
+        answer = await self._repository.find("pulls", number)
+        return None if answer is None else await self._pull(self._repository.read(answer))
+
+    async def comments(self, number: int) -> tuple[Comment, ...]:
+        return await self._comments.all(number)
+
+    async def write_comment(self, number: int, marker: str, body: str, comment_id: str | None = None) -> str:
+        return await self._comments.write(number, marker, body, comment_id)
+
+    async def reply(self, number: int, marker: str, body: str, to: Comment) -> str:
+        """Gitea has no threads: an answer is a comment of its own, once per `marker`."""
+        return await self._comments.write(number, marker, body)
+
+    async def react(self, number: int, to: Comment, reaction: Reaction) -> None:
+        await self._comments.react(to, reaction)
+
+    async def write_status(self, sha: str, status: Status) -> None:
+        wanted = fitted(status)
+        full_sha(sha)
+        if self._statuses.is_last(sha, wanted):
+            return
+        if not (self._statuses.is_unsure(sha, wanted.context) and await self._shows(sha, wanted)):
+            await self._post_status(sha, wanted)
+        self._statuses.wrote(sha, wanted)
+
+    async def standing(self, account: Account) -> Standing:
+        return await self._standing.of(account)
+
+    async def open_pull(self, head: str, title: str, body: str) -> PullRequest:
+        there = await self._open_of(head)
+        if there is not None:
+            return there
+        wanted = {"head": head, "base": self._branch, "title": title, "body": body}
+        try:
+            answer = await self._repository.send("POST", "pulls", body=wanted)
+        except ForgeRefused as refused:
+            there = await self._open_of(head) if refused.code == 409 else None
+            if there is None:
+                raise
+            return there
+        return await self._pull(self._repository.read(answer))
+
+    async def merge(self, number: int, head_sha: str) -> None:
+        pull = await self._at_head(number, head_sha)
+        if pull.state is PullState.MERGED:
+            return
+        if pull.state is PullState.CLOSED:
+            raise ForgeRefused(f"pull request {number} is closed")
+        wanted = {"Do": await self._merge_style(), "head_commit_id": head_sha}
+        try:
+            await self._repository.send("POST", "pulls", number, "merge", body=wanted)
+        except ForgeRefused as refused:
+            # Gitea checks for conflicts in the background after each push.
+            if refused.code == 405 and "try again later" in str(refused).lower():
+                raise ForgeUnavailable(str(refused), retry_after_s=2.0, code=405) from None
+            raise
+
+    async def close_pull(self, number: int) -> None:
+        pull = await self._existing(number)
+        if pull.state is PullState.OPEN:
+            await self._repository.send("PATCH", "pulls", number, body={"state": "closed"})
+
+    async def approve(self, number: int, head_sha: str, body: str) -> None:
+        await self._at_head(number, head_sha)
+        if not await self._approved(number, head_sha):
+            review = {"event": "APPROVED", "body": body, "commit_id": head_sha}
+            await self._repository.send("POST", "pulls", number, "reviews", body=review)
+
+    def read_event(self, headers: Mapping[str, str], body: bytes) -> ForgeHint | None:
+        named = lower_names(headers)
+        check_size(body)
+        check_signature(self._webhook_secret, {name: named.get(name) for name in _SIGNATURES}, body)
+        events = {named[name] for name in _EVENTS if name in named}
+        if len(events) != 1:
+            raise InvalidInput("webhook: it must bear X-Gitea-Event or X-Forgejo-Event, and they must agree")
+        return event_hint(events.pop(), read_body(body), str(self._repository.path))
+
+    async def ensure_webhook(self, url: str, *, renew: bool = False) -> None:
+        """One active webhook of ours that sends `url` what we read. `renew` makes it anew: Gitea cannot change the
+        secret of one that is there."""
+        if not self._webhook_secret:
+            raise ForgeRefused("a webhook needs forge.webhook_secret")
+        there = [hook for hook in await self._repository.pages("hooks") if _sends_to(hook, url)]
+        hook = {"active": True, "events": list(HOOK_EVENTS), "branch_filter": "*"}
+        keep = there[:1] if not renew else []
+        if keep:
+            await self._repository.send("PATCH", "hooks", keep[0]["id"].number(), body=hook)
+        else:
+            config = {"url": url, "content_type": "json", "secret": self._webhook_secret}
+            await self._repository.send("POST", "hooks", body={**hook, "type": "gitea", "config": config})
+        for old in there[len(keep) :]:
+            await self._repository.send("DELETE", "hooks", old["id"].number())
+
+    async def _pull(self, raw: Json) -> PullRequest:
+        return pull_request(raw, await self._repository.own_id())
+
+    async def _existing(self, number: int) -> PullRequest:
+        pull = await self.pull(number)
+        if pull is None:
+            raise ForgeRefused(f"there is no pull request {number}", code=404)
+        return pull
+
+    async def _at_head(self, number: int, head_sha: str) -> PullRequest:
+        pull = await self._existing(number)
+        if pull.head_sha != head_sha:
+            raise ForgeRefused(f"pull request {number} has moved on from {head_sha[:12]}", hint="look at it again")
+        return pull
+
+    async def _open_of(self, head: str) -> PullRequest | None:
+        query = {"state": "open", "base_branch": self._branch}
+        raws = await self._repository.pages("pulls", query=query, whole=False)
+        pulls = [await self._pull(raw) for raw in raws]
+        return next((p for p in pulls if p.head == head and p.base == self._branch and not p.fork), None)
+
+    async def _merge_style(self) -> str:
+        """The repository's own default where it is allowed, else the first that is."""
+        raw = self._repository.read(await self._repository.get())
+        wanted = raw["default_merge_style"].text_or("merge")
+        allowed = [style for style, key in _MERGE_STYLES.items() if raw[key].flag()]
+        return wanted if wanted in allowed or not allowed else allowed[0]
+
+    async def _approved(self, number: int, head_sha: str) -> bool:
+        own = await self._repository.own()
+        reviews = await self._repository.pages("pulls", number, "reviews")
+        return any(_approval(review) == (own.id, head_sha) for review in reviews)
+
+    async def _post_status(self, sha: str, status: Status) -> None:
+        wanted = {"context": status.context, "state": status.state.value, "description": status.description}
+        try:
+            await self._repository.send("POST", "statuses", sha, body={**wanted, "target_url": status.url or ""})
+        except ForgeUnavailable as unavailable:
+            self._statuses.lost(sha, status.context)
+            # Gitea answers 500 for a commit that a force-push took away; that will never mend.
+            if unavailable.code == 500 and await self._repository.find("git", "commits", sha) is None:
+                raise ForgeRefused(f"commit {sha[:12]} is gone", code=404) from None
+            raise
+
+    async def _shows(self, sha: str, status: Status) -> bool:
+        """Whether `status` is the newest of its context there."""
+        listed = await self._repository.pages("commits", sha, "statuses", query={"sort": "recentupdate"}, whole=False)
+        same = [raw for raw in listed if raw["context"].text() == status.context]
+        newest = max(same, key=lambda raw: raw["id"].number(), default=None)
+        wanted = (status.state.value, status.description, status.url or "")
+        return newest is not None and _shown_as(newest) == wanted
+
+
+def _sends_to(hook: Json, url: str) -> bool:
+    return hook["config"]["url"].text_or("") == url
+
+
+def _approval(review: Json) -> tuple[str, str]:
+    """Whose approval stands for which commit; empty for a review that is none."""
+    counts = review["state"].text() == "APPROVED" and not review["dismissed"].flag() and review["user"].present
+    return (str(review["user"]["id"].integer()), review["commit_id"].text()) if counts else ("", "")
+
+
+def _shown_as(raw: Json) -> tuple[str, str, str]:
+    return raw["status"].text(), raw["description"].text(), raw["target_url"].text_or("")
