@@ -30,13 +30,17 @@ _MESSAGES = {
 }
 
 
-def checked(model: type[Model], content: object, node: Node, file: str) -> tuple[Model | None, tuple[Problem, ...]]:
-    """`content` (what `node` holds) as a `model`, or every mistake at its place."""
+def checked(
+    model: type[Model], content: object, node: Node, file: str, problems_max: int = 100
+) -> tuple[Model | None, tuple[Problem, ...]]:
+    """`content` (what `node` holds) as a `model`, or its mistakes at their places, `problems_max` of them at most."""
     try:
         return model.model_validate(content), ()
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-    return None, tuple(_problem(model, e["type"], e["loc"], e["msg"], e.get("ctx", {}), node, file) for e in found)
+    return None, tuple(
+        _problem(model, e["type"], e["loc"], e["msg"], e.get("ctx", {}), node, file) for e in found[:problems_max]
+    )
 
 
 def _problem(

@@ -35,16 +35,21 @@ TYPES = (
     "container",
     "database",
     "manifest",
+    "volume",
+    "image",
+    "config",
 )
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _SCHEMA_VERSIONS = ("1", "1.0")
 
 
-def _none_is_empty(value: object) -> object:
+def none_is_empty(value: object) -> object:
+    """A key without a value means an empty map."""
     return {} if value is None else value
 
 
-def _none_is_no_items(value: object) -> object:
+def none_is_no_items(value: object) -> object:
+    """A key without a value means an empty list."""
     return () if value is None else value
 
 
@@ -89,10 +94,6 @@ def _date(value: object) -> object:
     raise ValueError("must be a date such as 2026-12-31")
 
 
-def _seconds(value: object) -> object:
-    return value if isinstance(value, int) and not isinstance(value, bool) else duration_s(value)
-
-
 def _uid(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -107,8 +108,8 @@ _as_text = {"type": ["string", "number"]}
 _lasting = {"type": "string", "pattern": "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$", "examples": ["30s", "5m"]}
 
 Name: TypeAlias = Annotated[str, BeforeValidator(lambda v: checked_name(v) if isinstance(v, str) else v)]
-FreeMap: TypeAlias = Annotated[dict[str, Any], BeforeValidator(_none_is_empty)]
-Texts: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_none_is_no_items)]
+FreeMap: TypeAlias = Annotated[dict[str, Any], BeforeValidator(none_is_empty)]
+Texts: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(none_is_no_items)]
 Until: TypeAlias = Annotated[date, BeforeValidator(_date)]
 Seconds: TypeAlias = Annotated[int, BeforeValidator(duration_s), Field(json_schema_extra=_lasting)]
 Provider: TypeAlias = Annotated[
@@ -197,8 +198,8 @@ class ResourceSpec(Strict):
     wave: Annotated[int, Field(ge=0, le=1000)] = 0
     formerly: Texts = ()
     adopt: Annotated[str | None, BeforeValidator(_uid)] = None
-    waivers: Annotated[tuple[WaiverSpec, ...], BeforeValidator(_none_is_no_items)] = ()
-    tolerate: Annotated[tuple[TolerateSpec, ...], BeforeValidator(_none_is_no_items)] = ()
+    waivers: Annotated[tuple[WaiverSpec, ...], BeforeValidator(none_is_no_items)] = ()
+    tolerate: Annotated[tuple[TolerateSpec, ...], BeforeValidator(none_is_no_items)] = ()
 
 
 class Blueprint(Strict):

@@ -70,6 +70,11 @@ def cpu_cores(value: object, *, at_most: int = CPU_CORES_MAX) -> Decimal:
     return cores
 
 
+def cpu_millicores(value: object) -> int:
+    """`cpu_cores` in thousandths of a core: 2 → 2000, `500m` → 500."""
+    return int(cpu_cores(value) * 1000)
+
+
 def duration_s(value: object, *, at_least: int = 1, at_most: int = DURATION_S_MAX) -> int:
     """`10s`, `5m`, `1h30m`, `2d` → whole seconds. A number without a unit is an error."""
     found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
