@@ -193,6 +193,7 @@ class Desired:
     external: bool = False  # used and claimed, never changed
     pins: Mapping[str, str] = field(default_factory=dict)  # NAME:TAG → digest that was reviewed
     private: Mapping[str, Value] = field(default_factory=dict)  # what only its own engine reads
+    needs: tuple[str, ...] = ()  # resource ids named in `specs` (a network, a volume): dependencies like written ones
 
 
 @dataclass(frozen=True, slots=True)
