@@ -6,11 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
+pytest_plugins = ["tests.servers.fixtures", "tests.servers.selection"]
+
 _ROWS = pytest.StashKey[dict[str, tuple[int, int]]]()
+_PROPERTY = "reliability-row"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ROWS] = {}
+    config.pluginmanager.register(_Rows(config.stash[_ROWS]), "reliability-rows")
 
 
 @pytest.fixture
@@ -18,10 +22,28 @@ def report_n(request: pytest.FixtureRequest) -> Callable[..., None]:
     """report_n(row, n, failures=0): adds `n` points to `row`; shown at the end of the run."""
 
     def add(row: str, n: int, failures: int = 0) -> None:
-        before = request.config.stash[_ROWS].get(row, (0, 0))
-        request.config.stash[_ROWS][row] = (before[0] + n, before[1] + failures)
+        # A property of the test's report, because reports are what comes back from the workers of pytest-xdist.
+        request.node.user_properties.append((_PROPERTY, (row, n, failures)))
 
     return add
+
+
+class _Rows:
+    """Sums what the tests reported, in the process that prints the summary."""
+
+    def __init__(self, rows: dict[str, tuple[int, int]]) -> None:
+        self._rows = rows
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "teardown":  # the last report of a test has all of its properties
+            return
+        for name, value in report.user_properties:
+            if name == _PROPERTY:
+                self._add(*value)  # type: ignore[misc] # pytest types a property as object
+
+    def _add(self, row: str, n: int, failures: int) -> None:
+        before = self._rows.get(row, (0, 0))
+        self._rows[row] = (before[0] + n, before[1] + failures)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -1,0 +1,46 @@
+"""`python -m tests.servers.build [NAME…]`: builds the Go servers of the tests (Gitea), one line each.
+
+Compose is a peer to measure against, so only the bench asks for it. Without Go the tests that need a server are
+listed as not run; under CI=true that is an error here already.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from tests.servers.go_server import GO_SERVERS, GoServer, NotBuilt, build, built
+
+_DEFAULT = ("gitea",)
+
+
+def main(names: Sequence[str], *, strict: bool) -> int:
+    """Builds the named servers; 1 if one could not be built and `strict` holds, 2 for an unknown name."""
+    known = {server.name: server for server in GO_SERVERS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        print(f"servers: unknown: {', '.join(unknown)}; known: {', '.join(known)}", file=sys.stderr)
+        return 2
+    complete = [_report(known[name]) for name in names or _DEFAULT]
+    return 0 if all(complete) or not strict else 1
+
+
+def _report(server: GoServer) -> bool:
+    if built(server):
+        print(f"servers: {server.name:<8} built before")
+        return True
+    print(f"servers: {server.name:<8} building once, this takes a few minutes", flush=True)
+    start_s = time.monotonic()
+    try:
+        build(server)
+    except NotBuilt as missing:
+        print(f"servers: {server.name:<8} not built: {missing}", file=sys.stderr)
+        return False
+    print(f"servers: {server.name:<8} built in {time.monotonic() - start_s:.0f} s")
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], strict=os.environ.get("CI") == "true"))

@@ -1,0 +1,32 @@
+"""Real servers as fixtures. Each starts once in a test run, when the first test asks for it.
+
+`docker_host` gives every test an empty Docker Engine; what the test leaves behind is removed after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from tests.servers.dockerd import DockerDaemon
+
+
+@pytest.fixture(scope="session")
+def docker_daemon() -> Iterator[DockerDaemon]:
+    """The Docker Engine itself, for fixtures of a wider scope; they remove what they make."""
+    with closing(DockerDaemon()) as daemon:
+        daemon.start()
+        daemon.import_images()
+        yield daemon
+
+
+@pytest.fixture
+def docker_host(docker_daemon: DockerDaemon) -> Iterator[DockerDaemon]:
+    """A running Docker Engine with the images of `busybox_image` and nothing else, for one test."""
+    yield docker_daemon
+    if not docker_daemon.answers():
+        docker_daemon.start()
+    docker_daemon.set_live_restore(on=False)
+    docker_daemon.clean()
