@@ -13,47 +13,54 @@ import yaml
 
 from controller.blueprint.limits import Limits
 from controller.blueprint.names import shown
-from controller.blueprint.node import Field, Items, Map, Node, Scalar
+from controller.blueprint.node import Items, Map, Mark, Node, mark, unpacked
 from controller.blueprint.scalar import Plain, resolved
 from controller.errors import InvalidInput, Place, Problem
 
 # The C loader's events; the stubs make every mark optional, which it never is here.
 Event: TypeAlias = Any
 
-# What a named tuple's own constructor does, without its Python frame: 300,000 calls in a scope of 10,000 resources.
-_new = tuple.__new__
+_NO_RAW: dict[str, str] = {}
 _TAGS = "tags (!) are not supported; write the plain value, in quotes if it is text"
 
 
 class _Frame:
     """A list or map that is not closed yet, or the file itself. `key` is the one whose value comes next."""
 
-    __slots__ = ("anchor", "before", "col", "fields", "items", "key", "key_col", "key_line", "line", "merged", "merges")
+    __slots__ = ("anchor", "at", "before", "items", "key", "key_at", "marks", "merged", "merges", "raw", "values")
 
-    def __init__(self, line: int, col: int, anchor: str | None, before: int, fields: dict[str, Field] | None) -> None:
-        self.line = line
-        self.col = col
+    def __init__(self, at: Mark, anchor: str | None, before: int, values: dict[str, Node] | None) -> None:
+        self.at = at
         self.anchor = anchor
         self.before = before
-        self.fields = fields
+        self.values = values
         self.items: list[Node] = []
+        self.marks: list[Mark] = []
+        self.raw: dict[str, str] = {}
         # None: a map waits for its next key. A list never does; its key is not looked at.
-        self.key: str | None = None if fields is not None else ""
-        self.key_line = self.key_col = 0
+        self.key: str | None = None if values is not None else ""
+        self.key_at: Mark = 0
         self.merges = False  # the key is an unquoted <<
-        self.merged: Field | None = None
+        self.merged: tuple[Node, Mark] | None = None
 
-    def put(self, node: Node) -> None:
+    def put(self, node: Node, at: Mark) -> None:
         """Take `node` as the next item, or as the value of the key that waits for one."""
-        if self.fields is None:
+        if self.values is None:
             self.items.append(node)
+            self.marks.append(at)
             return
-        field = _new(Field, (self.key_line, self.key_col, node))
         if self.merges:
-            self.merged = field
+            self.merged = node, self.key_at
         else:
-            self.fields[self.key or ""] = field
+            self.values[self.key or ""] = node
+            self.marks += (self.key_at, at)
         self.key = None
+
+    def closed(self) -> Map | Items:
+        """What it is now that its end was read."""
+        if self.values is None:
+            return Items(tuple(self.items), tuple(self.marks), self.at)
+        return Map(self.values, tuple(self.marks), self.raw or _NO_RAW, self.at)
 
 
 class Builder:
@@ -63,7 +70,7 @@ class Builder:
         self.problems: list[Problem] = []
         self._file = file
         self._limits = limits
-        self._top = _Frame(1, 1, None, 0, None)
+        self._top = _Frame(0, None, 0, None)
         self._stack: list[_Frame] = []  # what is open around the top
         self._anchors: dict[str, tuple[Node, int] | None] = {}  # None: still open
         self._nodes = 0
@@ -79,7 +86,7 @@ class Builder:
             yaml.DocumentStartEvent: self._document,
         }
 
-    def build(self, loader: yaml.CBaseLoader) -> Node:
+    def build(self, loader: yaml.CBaseLoader) -> Map:
         """The root. Raises InvalidInput with all mistakes of the file, and what the parser raises."""
         handlers, next_event = self._handlers, loader.get_event
         while True:
@@ -89,11 +96,15 @@ class Builder:
                 handlers[kind](event)
             elif kind is yaml.StreamEndEvent:
                 break
-        if not self._top.items:
-            self.problems.append(Problem(Place(self._file), "the file is empty"))
-        if self.problems:
+        root = self._top.items[0] if self._top.items else None
+        if not isinstance(root, Map):
+            what = "a map of keys and values is expected here" if self._top.items else "the file is empty"
+            self.problems.append(
+                Problem(Place(self._file, *unpacked(self._top.marks[0] if self._top.marks else 0)), what)
+            )
+        if self.problems or not isinstance(root, Map):
             raise InvalidInput(self.problems)
-        return self._top.items[0]
+        return root
 
     def _document(self, event: Event) -> None:
         self._documents += 1
@@ -107,16 +118,20 @@ class Builder:
         text: str = event.value
         if event.tag is not None or "\0" in text:
             self._problem(event, _TAGS if event.tag is not None else "NUL (U+0000) is not allowed in text")
-        top, mark = self._top, event.start_mark
-        if top.key is None:
-            top.key, top.key_line, top.key_col = text, mark.line + 1, mark.column + 1
-            self._check_key(top, event, text)
-            return
-        value = text if event.style else self._value(event, text)
-        node = _new(Scalar, (value, text, mark.line + 1, mark.column + 1))
+        top, start = self._top, event.start_mark
+        at = mark(start.line, start.column)
         if event.anchor is not None:
-            self._anchors[event.anchor] = (node, 1)
-        top.put(node)
+            self._anchors[event.anchor] = (text if event.style or top.key is None else self._value(event, text), 1)
+        if top.key is None:
+            top.key, top.key_at = text, at
+            self._check_key(top, event, text)
+        elif event.style:
+            top.put(text, at)
+        else:
+            value = self._value(event, text)
+            if type(value) is not str and top.values is not None:
+                top.raw[top.key] = text
+            top.put(value, at)
 
     def _value(self, event: Event, text: str) -> Plain:
         try:
@@ -129,11 +144,16 @@ class Builder:
         if not text or not text.isprintable():
             self._problem(event, f"a key is text of visible characters, not {shown(text, 60) or 'nothing'}")
         frame.merges = text == "<<" and not event.style
-        if event.anchor is not None:
-            self._anchors[event.anchor] = (Scalar(text, text, frame.key_line, frame.key_col), 1)
-        first = frame.merged if frame.merges else (frame.fields or {}).get(text)
-        if first is not None:
-            self._problem(event, f"duplicate key {shown(text, 60)}, first written in line {first.line}; keep one")
+        if frame.merges:
+            if frame.merged is not None:
+                self._duplicate(event, text, unpacked(frame.merged[1])[0])
+        elif frame.values is not None and text in frame.values:
+            self._duplicate(event, text, unpacked(frame.marks[2 * list(frame.values).index(text)])[0])
+            # The file is refused; under a name of its own the second value keeps the marks in step.
+            frame.key = f"{text}\0{len(frame.values)}"
+
+    def _duplicate(self, event: Event, text: str, line: int) -> None:
+        self._problem(event, f"duplicate key {shown(text, 60)}, first written in line {line}; keep one")
 
     def _open(self, event: Event) -> None:
         self._nodes += 1
@@ -148,33 +168,32 @@ class Builder:
             self._stop(event, f"nested deeper than {self._limits.depth} levels")
         if event.anchor is not None:
             self._anchors[event.anchor] = None
-        mark = event.start_mark
-        fields: dict[str, Field] | None = {} if type(event) is yaml.MappingStartEvent else None
-        self._top = _Frame(mark.line + 1, mark.column + 1, event.anchor, self._nodes - 1, fields)
+        values: dict[str, Node] | None = {} if type(event) is yaml.MappingStartEvent else None
+        at = mark(event.start_mark.line, event.start_mark.column)
+        self._top = _Frame(at, event.anchor, self._nodes - 1, values)
 
     def _close(self, event: Event) -> None:
         frame, self._top = self._top, self._stack.pop()
-        node: Node
-        if frame.fields is None:
-            node = _new(Items, (tuple(frame.items), frame.line, frame.col))
-        else:
-            if frame.merged is not None:
-                self._merge(frame.fields, frame.merged)
-            node = _new(Map, (frame.fields, frame.line, frame.col))
+        if frame.merged is not None:
+            self._merge(frame, *frame.merged)
+        node = frame.closed()
         if frame.anchor is not None:
             self._anchors[frame.anchor] = (node, self._nodes - frame.before)
-        self._top.put(node)
+        self._top.put(node, frame.at)
 
-    def _merge(self, fields: dict[str, Field], merged: Field) -> None:
+    def _merge(self, into: _Frame, merged: Node, at: Mark) -> None:
         """What the map says itself stands; of several merged maps the earlier one does."""
-        node = merged.node
-        for source in node.items if isinstance(node, Items) else (node,):
+        for source in merged.items if isinstance(merged, Items) else (merged,):
             if not isinstance(source, Map):
-                place = Place(self._file, merged.line, merged.col)
+                place = Place(self._file, *unpacked(at))
                 self._add(Problem(place, "<< takes an alias of a map, or a list of them"))
                 return
-            for key, field in source.fields.items():
-                fields.setdefault(key, field)
+            for index, (key, value) in enumerate(source.values.items()):
+                if into.values is not None and key not in into.values:
+                    into.values[key] = value
+                    into.marks += source.marks[2 * index : 2 * index + 2]
+                    if key in source.raw:
+                        into.raw[key] = source.raw[key]
 
     def _alias(self, event: Event) -> None:
         if self._top.key is None:
@@ -192,7 +211,7 @@ class Builder:
         self._nodes += size
         if self._nodes > self._limits.nodes:
             self._too_many(event)
-        self._top.put(node)
+        self._top.put(node, mark(event.start_mark.line, event.start_mark.column))
 
     def _too_many(self, event: Event) -> NoReturn:
         self._stop(event, f"more than {self._limits.nodes:,} values, counting what aliases repeat; split the file")

@@ -10,7 +10,7 @@ from controller.blueprint.builder import Builder
 from controller.blueprint.encoding import decoded
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
 from controller.blueprint.names import shown
-from controller.blueprint.node import Node
+from controller.blueprint.node import Map
 from controller.errors import InvalidInput, Place, Problem
 
 # libyaml compares each %TAG line with all before it, before the first event: 100,000 of them are minutes of work.
@@ -19,9 +19,9 @@ _DIRECTIVE = re.compile(r"^%(?!YAML )", re.MULTILINE)
 _PAIR = re.compile(r"\\\\|\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 
-def read_document(data: bytes, file: str, limits: Limits = DEFAULT_LIMITS) -> Node:
-    """The one document in `data`. Raises InvalidInput, and nothing else whatever `data` is, with every mistake at
-    `file`:line:col."""
+def read_document(data: bytes, file: str, limits: Limits = DEFAULT_LIMITS) -> Map:
+    """The one document in `data`, a map. Raises InvalidInput, and nothing else whatever `data` is, with every mistake
+    at `file`:line:col."""
     if len(data) > limits.file_bytes:
         raise InvalidInput([too_large(file, len(data), limits)])
     text = decoded(data, file)

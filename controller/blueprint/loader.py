@@ -15,7 +15,7 @@ from controller.blueprint.document import read_document, too_large
 from controller.blueprint.entries import Written, entry_of, names_of
 from controller.blueprint.entry import Entry
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
-from controller.blueprint.node import Items, Map, Node, Scalar, plain, position
+from controller.blueprint.node import Items, Map, Node, plain, position
 from controller.blueprint.reading import checked
 from controller.blueprint.repository import REPOSITORY_FILE, ScopeConfig
 from controller.blueprint.schema import Blueprint, ConstraintSpec
@@ -76,9 +76,6 @@ def parse_blueprint(file: str, data: bytes, limits: Limits = DEFAULT_LIMITS) -> 
         node = read_document(data, file, limits)
     except InvalidInput as error:
         return ParsedBlueprint(file, None, None, error.problems)
-    if not isinstance(node, Map):
-        what = "a blueprint is a map with name and resources"
-        return ParsedBlueprint(file, None, None, (Problem(Place(file, node.line, node.col), what),))
     blueprint, problems = checked(Blueprint, _content(node), node, file, limits.problems)
     if blueprint is not None:
         problems = tuple(_twins(blueprint, node, file))
@@ -134,27 +131,23 @@ def _raise(problems: Sequence[Problem], limits: Limits) -> None:
 def _content(node: Map) -> object:
     """What the file holds, with versions and platform ids as they are written: `1.10` and `12e4` are no numbers."""
     content = plain(node)
-    found = node.fields.get("resources")
+    found = node.values.get("resources")
     listed = content.get("resources") if isinstance(content, dict) else None
-    if found and isinstance(found.node, Items) and isinstance(listed, tuple):
-        for item, values in zip(found.node.items, listed, strict=True):
-            if isinstance(item, Map) and isinstance(values, dict):
+    if isinstance(found, Items) and isinstance(listed, tuple):
+        for item, values in zip(found.items, listed, strict=True):
+            if isinstance(item, Map) and item.raw:
                 values.update(_as_written(item))
     return content
 
 
-def _as_written(item: Map) -> Iterator[tuple[str, str]]:
-    for key in _AS_WRITTEN:
-        field = item.fields.get(key)
-        if field and isinstance(field.node, Scalar) and type(field.node.value) in (int, Decimal):
-            yield key, field.node.raw
+def _as_written(item: Map) -> dict[str, str]:
+    return {key: item.raw[key] for key in _AS_WRITTEN if type(item.values.get(key)) in (int, Decimal)}
 
 
 def _resources(node: Map) -> list[Map]:
     """The maps below `resources`; all of it, once the schema has accepted the file."""
-    found = node.fields.get("resources")
-    items = found.node.items if found and isinstance(found.node, Items) else ()
-    return [item for item in items if isinstance(item, Map)]
+    found = node.values.get("resources")
+    return [item for item in found.items if isinstance(item, Map)] if isinstance(found, Items) else []
 
 
 def _twins(blueprint: Blueprint, node: Node, file: str) -> Iterator[Problem]:

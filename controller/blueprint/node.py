@@ -1,6 +1,7 @@
-"""What a file says and where: a tree of scalars, lists and maps, each with line and column from 1.
+"""What a file says and where: maps and lists of plain values, with line and column of every key and value.
 
-Named tuples and not dataclasses, because a scope of 10,000 resources has a few hundred thousand of them.
+A scope of 10,000 resources has some 300,000 values. So scalars are no objects of their own, and places are packed
+numbers: what the garbage collector need not walk costs nothing.
 """
 
 from __future__ import annotations
@@ -11,73 +12,72 @@ from typing import NamedTuple, TypeAlias
 from controller.blueprint.scalar import Plain
 from controller.errors import Place
 
+_COL_BITS = 21  # a line is never longer than a file of 1 MiB
+_COL_MASK = (1 << _COL_BITS) - 1
 
-class Scalar(NamedTuple):
-    """`raw` is the text as written, unquoted: `1.10` and `1e3` where `value` is a number."""
-
-    value: Plain
-    raw: str
-    line: int
-    col: int
+Mark: TypeAlias = int
+Position: TypeAlias = tuple[int, int]
 
 
-class Items(NamedTuple):
-    """A list."""
-
-    items: tuple[Node, ...]
-    line: int
-    col: int
+def mark(line: int, col: int) -> Mark:
+    """Line and column, both from 0, as one number."""
+    return line << _COL_BITS | col
 
 
-class Field(NamedTuple):
-    """One key of a map: where the key stands, and its value."""
-
-    line: int
-    col: int
-    node: Node
+def unpacked(at: Mark) -> Position:
+    """Line and column from 1."""
+    return (at >> _COL_BITS) + 1, (at & _COL_MASK) + 1
 
 
 class Map(NamedTuple):
-    """A map. Keys are text and unique."""
+    """A map; keys are text and unique. `marks` holds two per key, in the order of `values`: where the key stands and
+    where its value does. `raw` is how the numbers among the values are written (`1.10`, `1e3`)."""
 
-    fields: dict[str, Field]
-    line: int
-    col: int
+    values: dict[str, Node]
+    marks: tuple[Mark, ...]
+    raw: dict[str, str]
+    at: Mark
 
 
-Node: TypeAlias = Scalar | Items | Map
-Position: TypeAlias = tuple[int, int]
+class Items(NamedTuple):
+    """A list; `marks` holds one per item."""
+
+    items: tuple[Node, ...]
+    marks: tuple[Mark, ...]
+    at: Mark
+
+
+Node: TypeAlias = Plain | Map | Items
 
 
 def plain(node: Node) -> object:
     """`node` without positions: dict, tuple, str, int, Decimal, bool, None. At most as deep as `Limits.depth`."""
-    if isinstance(node, Scalar):
-        return node.value
     if isinstance(node, Map):
-        return {key: plain(field.node) for key, field in node.fields.items()}
-    return tuple([plain(item) for item in node.items])
+        return {key: plain(value) if isinstance(value, Map | Items) else value for key, value in node.values.items()}
+    if isinstance(node, Items):
+        return tuple([plain(item) if isinstance(item, Map | Items) else item for item in node.items])
+    return node
 
 
 def position(node: Node, path: Sequence[str | int], *, of_key: bool = False) -> Position:
     """Line and column of what stands at `path`, or of the nearest part above it that is there."""
-    found: Position = node.line, node.col
+    found: Position = unpacked(node.at) if isinstance(node, Map | Items) else (1, 1)
     for step in path:
-        if type(node) is Map and step in node.fields:
-            field = node.fields[str(step)]
-            node, found = field.node, _pointed(field, of_key)
-        elif type(node) is Items and isinstance(step, int) and step < len(node.items):
+        if isinstance(node, Map) and step in node.values:
+            found = _pointed(node, str(step), of_key)
+            node = node.values[str(step)]
+        elif isinstance(node, Items) and isinstance(step, int) and 0 <= step < len(node.items):
+            found = unpacked(node.marks[step])
             node = node.items[step]
-            found = node.line, node.col
         else:
             break
     return found
 
 
-def _pointed(field: Field, of_key: bool = False) -> Position:
+def _pointed(node: Map, key: str, of_key: bool = False) -> Position:
     """A scalar is shown where it stands, a list or map where its key does."""
-    if of_key or not isinstance(field.node, Scalar):
-        return field.line, field.col
-    return field.node.line, field.node.col
+    index = 2 * list(node.values).index(key)
+    return unpacked(node.marks[index if of_key or isinstance(node.values[key], Map | Items) else index + 1])
 
 
 class Places(Mapping[str, Place]):
@@ -97,38 +97,40 @@ class Places(Mapping[str, Place]):
         return Place(self._file, *found)
 
     def __iter__(self) -> Iterator[str]:
-        return (path for path, _ in _walk(self._node, ""))
+        return _walk(self._node, "")
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
 
 def _search(node: Node, path: str) -> Position | None:
+    if isinstance(node, Map):
+        return _search_map(node, path)
     if isinstance(node, Items):
         head, _, rest = path.partition(".")
-        if not (head.isascii() and head.isdigit() and len(head) < 10 and int(head) < len(node.items)):
-            return None
-        item = node.items[int(head)]
-        return _search(item, rest) if rest else (item.line, item.col)
-    return _search_map(node, path) if isinstance(node, Map) else None
+        if head.isascii() and head.isdigit() and len(head) < 10 and int(head) < len(node.items):
+            return _search(node.items[int(head)], rest) if rest else unpacked(node.marks[int(head)])
+    return None
 
 
 def _search_map(node: Map, path: str) -> Position | None:
     head = path
     while head:
-        if head in node.fields:
-            field, rest = node.fields[head], path[len(head) + 1 :]
-            found = _search(field.node, rest) if rest else _pointed(field)
+        if head in node.values:
+            rest = path[len(head) + 1 :]
+            found = _search(node.values[head], rest) if rest else _pointed(node, head)
             if found is not None:
                 return found
         head = head.rpartition(".")[0]
     return None
 
 
-def _walk(node: Node, prefix: str) -> Iterator[tuple[str, Node]]:
-    if isinstance(node, Scalar):
-        return
-    named = [(k, f.node) for k, f in node.fields.items()] if isinstance(node, Map) else list(enumerate(node.items))
+def _walk(node: Node, prefix: str) -> Iterator[str]:
+    named: list[tuple[str | int, Node]] = []
+    if isinstance(node, Map):
+        named.extend(node.values.items())
+    elif isinstance(node, Items):
+        named.extend(enumerate(node.items))
     for key, child in named:
-        yield f"{prefix}{key}", child
+        yield f"{prefix}{key}"
         yield from _walk(child, f"{prefix}{key}.")
