@@ -10,6 +10,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from enum import Enum
 from functools import cache
@@ -42,6 +43,8 @@ def to_json(value: object) -> Json:
         return [to_json(v) for v in value]
     if isinstance(value, Decimal):
         return {"$decimal": str(value)}
+    if isinstance(value, date):
+        return {"$date": value.isoformat()}
     raise TypeError(f"{type(value).__name__} has no JSON form here")
 
 
@@ -113,6 +116,8 @@ def _read_value(data: Json) -> Any:
         tag = next(iter(data), "") if len(data) == 1 else ""
         if tag == "$decimal":
             return Decimal(data[tag])
+        if tag == "$date":
+            return date.fromisoformat(data[tag])
         if tag in _TAGS:
             return _read(_TAGS[tag], data[tag])
         return {k: _read_value(v) for k, v in data.items()}

@@ -60,8 +60,8 @@ class Source(Protocol):
         """The scope's content at an older revision, under today's policy. Raises as loading does."""
         ...
 
-    async def includes(self, repository: str, older: str, newer: str) -> bool:
-        """True if `older` is reachable from `newer`."""
+    async def content(self, record: ScopeRecord, revision: str) -> str | None:
+        """The content id a scope has at a revision; None if it is in no alma.yaml there."""
         ...
 
 
@@ -232,7 +232,7 @@ class Reconciler:
                 return f"waits for scope {name}, which was not looked at yet"
             if other.pause or other.parked:
                 return f"waits for scope {name}, which is {'paused' if other.pause else 'parked'}"
-            behind = other.good_revision is None or other.seen_revision != head.revision
+            behind = other.good_tree is None or other.good_tree != await self._source.content(other, head.revision)
             if behind or other.sync is not SyncState.SYNCED or other.health is not HealthState.HEALTHY:
                 return f"waits for scope {name} to be synced and healthy at {head.revision[:8]}"
         return ""

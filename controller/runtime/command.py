@@ -1,0 +1,115 @@
+"""PURE: the closed grammar of comment commands (I6): first line of a new comment, `/alma VERB [args] [-s scope]`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+_FIRST = re.compile(r"^\s{0,3}(?:/alma|alma)(?:[ \t]+(?P<rest>[^\r\n]*))?$")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
+_REASON = re.compile(r"[^\x00-\x1f\x7f]{1,300}")
+
+
+class VerbGroup(StrEnum):
+    READ = "read"
+    ACT = "act"
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One row of the table; `usage` is shown by help."""
+
+    name: str
+    group: VerbGroup
+    usage: str
+    tells: str
+
+
+VERBS: Mapping[str, Verb] = {
+    v.name: v
+    for v in (
+        Verb("help", VerbGroup.READ, "/alma help", "this list"),
+        Verb("plan", VerbGroup.READ, "/alma plan [-s scope]", "plan again and edit the comment"),
+        Verb("audit", VerbGroup.READ, "/alma audit", "findings with their fixes"),
+        Verb("cost", VerbGroup.READ, "/alma cost", "monthly cost before and after"),
+        Verb("explain", VerbGroup.READ, "/alma explain [-s scope]", "what would happen, in sentences"),
+        Verb("status", VerbGroup.READ, "/alma status [-s scope]", "sync, health and what waits"),
+        Verb("confirm", VerbGroup.ACT, "/alma confirm [RUN|DIGEST]", "let the listed destructive changes run"),
+        Verb("deploy", VerbGroup.ACT, "/alma deploy [-s scope]", "look at the merged content now"),
+        Verb("rollback", VerbGroup.ACT, "/alma rollback [REV] [-s scope]", "run older content and open the revert"),
+        Verb("retry", VerbGroup.ACT, "/alma retry [RUN] [-s scope]", "lift the quarantine and try again"),
+        Verb(
+            "pause", VerbGroup.ACT, '/alma pause [-s scope] --reason "why" [--until 2h]', "change nothing for a while"
+        ),
+        Verb("resume", VerbGroup.ACT, "/alma resume [-s scope]", "end a pause or a pin"),
+        Verb("cancel", VerbGroup.ACT, "/alma cancel [RUN]", "end a waiting run, undo a running one"),
+        Verb("unlock", VerbGroup.ACT, "/alma unlock RUN", "go on after a parked run"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a comment asks. `verb` is in VERBS, or unknown with the `nearest` one; `wrong` says what does not fit."""
+
+    verb: str
+    args: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    reason: str = ""
+    until: str = ""
+    nearest: str = ""
+    wrong: str = ""
+
+    @property
+    def known(self) -> bool:
+        return self.verb in VERBS and not self.wrong
+
+
+def parse_command(body: str) -> Command | None:
+    """The command in the first line of a comment's body, or None where there is none. Never raises."""
+    first = body.lstrip("\ufeff").split("\n", 1)[0].rstrip("\r")
+    found = _FIRST.match(first)
+    if found is None:
+        return None
+    rest = found.group("rest") or "help"
+    if first.lstrip().startswith("alma") and rest.split(" ", 1)[0].lower() not in VERBS:
+        return None  # "alma is a nice name" is prose; a slash makes it a command
+    try:
+        words = shlex.split(rest, posix=True)
+    except ValueError:
+        return Command(_verb(rest.split()), wrong="a quote is not closed")
+    return _read(words or ["help"])
+
+
+def _verb(words: list[str]) -> str:
+    word = words[0].lower() if words else "help"
+    return word if _WORD.fullmatch(word) else "?"
+
+
+def _read(words: list[str]) -> Command:
+    verb = _verb(words)
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.5)
+        return Command(verb, nearest=near[0] if near else "help")
+    args: list[str] = []
+    options: dict[str, list[str]] = {"-s": [], "--reason": [], "--until": []}
+    rest = iter(words[1:])
+    for word in rest:
+        name, has_value, value = word.partition("=")
+        name = "-s" if name == "--scope" else name
+        if name in options:
+            value = value if has_value else next(rest, "")
+            pattern = _REASON if name == "--reason" else _WORD
+            if not pattern.fullmatch(value):
+                return Command(verb, wrong=f"{name} needs a value")
+            options[name].append(value)
+        elif _WORD.fullmatch(word):
+            args.append(word)
+        else:
+            return Command(verb, wrong="an argument has characters that no argument has")
+    reason, until = options["--reason"][-1:], options["--until"][-1:]
+    return Command(verb, tuple(args), tuple(options["-s"]), "".join(reason), "".join(until))

@@ -1,0 +1,272 @@
+"""One pull request: its review in one comment edited in place, its commands, its run's progress, its one final state.
+
+A pass looks at the forge and brings what we say there in line; any pass may be the last before a kill, and the next one
+goes on (I19). Nothing here changes a target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+
+from controller.forges.forge import (
+    Comment,
+    Forge,
+    Permission,
+    PullRequest,
+    PullState,
+    Reaction,
+    Status,
+    StatusState,
+)
+from controller.journal.projections import Document, Entry
+from controller.plan.codec import from_json, to_json
+from controller.plan.limits import Listed
+from controller.plan.step import Action
+from controller.review.finding import Severity
+from controller.review.markdown import rendered
+from controller.review.report import Review, RunProgress, RunRow, RunState
+from controller.review.statuses import statuses
+from controller.runtime.clock import Clock
+from controller.runtime.command import parse_command
+from controller.runtime.records import IprRecord, Records, RunRecord, ScopeRecord
+from controller.runtime.reviewing import Judged, Reviewing, monthly_costs
+from controller.runtime.run import RunWord
+from controller.runtime.source import RepositorySource
+from controller.runtime.work_queue import Priority
+from controller.telemetry import Metrics
+
+_log = structlog.get_logger("ipr")
+
+
+class Answering(Protocol):
+    """Carries out a command of a comment, with the author's role looked up now; returns the answer's body."""
+
+    async def answer(self, record: IprRecord, pull: PullRequest, comment: Comment) -> str: ...
+
+
+class Iprs:
+    """All pull requests of one repository."""
+
+    def __init__(
+        self,
+        *,
+        repository: RepositorySource,
+        forge: Forge,
+        reviewing: Reviewing,
+        answering: Answering,
+        records: Records,
+        clock: Clock,
+        metrics: Metrics,
+        install: str,
+        public_url: str | None = None,
+    ) -> None:
+        self._repository, self._forge, self._reviewing = repository, forge, reviewing
+        self._answering, self._records, self._clock, self._metrics = answering, records, clock, metrics
+        self._install, self._public_url = install, public_url
+        self._moving: dict[str, RunRecord] = {}  # run id → newest progress, not yet in the journal
+
+    def run_moved(self, run: RunRecord) -> None:
+        """Newest progress of a run that one of our pull requests may show."""
+        self._moving[run.run] = run
+        if len(self._moving) > 200:
+            del self._moving[next(iter(self._moving))]
+
+    async def look(self, number: int, priority: Priority) -> float:
+        """Bring what we say on one pull request in line with what is. Returns seconds until the next look is due;
+        raises ForgeUnavailable when the forge must be left alone for a while."""
+        pull = await self._forge.pull(number)
+        record = await self._records.get(IprRecord, f"{self._repository.name}/{number}")
+        if pull is None or self._repository.head is None:
+            return 600.0
+        record = record or IprRecord(self._repository.name, number)
+        record = replace(
+            record,
+            title=pull.title[:200],
+            head_branch=pull.head[:200],
+            author=pull.author.login,
+            state=pull.state,
+            merge_sha=pull.merge_sha,
+            stamp=pull.updated,
+        )
+        record = await self._answer_commands(record, pull)
+        if pull.state is PullState.OPEN:
+            return await self._open(record, pull, priority)
+        return await self._ended(record, pull)
+
+    # --- open: the review ---
+
+    async def _open(self, record: IprRecord, pull: PullRequest, priority: Priority) -> float:
+        began_s = self._clock.now_s()
+        await self._repository.mirror.fetch([pull.head_sha])
+        judged = await self._reviewing.review(
+            self._repository, pull, await self._trusted(pull), self._clock.wall().date()
+        )
+        record = replace(record, head_sha=pull.head_sha, base_sha=self._repository.head or "", final=False, runs=())
+        record = await self._write(record, judged.review, (), judged)
+        if record.head_sha == pull.head_sha:
+            self._metrics.observe("alma_ipr_review_duration_seconds", self._clock.now_s() - began_s)
+        self._show(judged)
+        return 15.0 if any(s.unreadable for s in judged.review.scopes) else 600.0
+
+    async def _trusted(self, pull: PullRequest) -> bool:
+        """A branch of the repository itself was pushed by someone with write access; a fork is trusted when its
+        author has it too (I5)."""
+        if not pull.fork:
+            return True
+        standing = await self._forge.standing(pull.author)
+        return standing.permission in (Permission.WRITE, Permission.ADMIN)
+
+    def _show(self, judged: Judged) -> None:
+        for scope, cost in monthly_costs(judged.review).items():
+            self._metrics.gauge("alma_monthly_cost", float(cost.total_after), scope, cost.currency)
+        for scope_review in judged.review.scopes:
+            if scope_review.audit:
+                for severity in Severity:
+                    count = scope_review.audit.count(severity)
+                    self._metrics.gauge("alma_findings", count, scope_review.name, severity)
+
+    # --- merged or closed: the run ---
+
+    async def _ended(self, record: IprRecord, pull: PullRequest) -> float:
+        if record.final:
+            return 3600.0
+        if not record.head_sha and pull.state is PullState.CLOSED:
+            await self._save(replace(record, final=True))  # closed before we ever spoke: nothing to say
+            return 3600.0
+        review = await self._stored_review(record)
+        if review is None:
+            return await self._missed(record, pull)
+        runs = await self._runs(record)
+        progress = tuple(_progress(r, self._continues(r)) for r in runs)
+        final = pull.state is PullState.CLOSED or await self._is_final(record, runs)
+        if pull.state is PullState.CLOSED:
+            progress = ()
+        await self._write(replace(record, final=final, runs=tuple(r.run for r in runs)), review, progress, None)
+        return 3600.0 if final else 30.0
+
+    async def _missed(self, record: IprRecord, pull: PullRequest) -> float:
+        """Merged before we ever reviewed it: review what it brought in against the commit before it, once."""
+        await self._repository.mirror.fetch([pull.head_sha])
+        empty = Review(head=pull.head_sha, base=self._repository.head or "")
+        await self._write(replace(record, head_sha=pull.head_sha), empty, (), None)
+        return 5.0
+
+    async def _runs(self, record: IprRecord) -> tuple[RunRecord, ...]:
+        """The newest run of each scope that brought this pull request in."""
+        newest: dict[str, RunRecord] = {}
+        for stored in await self._records.all(RunRecord):
+            run = self._moving.get(stored.run, stored)
+            run = stored if stored.word.ended else run
+            if run.repository == record.repository and record.number in run.pulls and not run.heal:
+                before = newest.get(run.scope)
+                if before is None or run.created >= before.created:
+                    newest[run.scope] = run
+        return tuple(newest[s] for s in sorted(newest))
+
+    async def _is_final(self, record: IprRecord, runs: Sequence[RunRecord]) -> bool:
+        """Every scope the merge touched has an ended run, or is verified at content that includes it."""
+        ended = {r.scope for r in runs if r.word.ended and r.word is not RunWord.SUPERSEDED}
+        for reviewed in record.reviewed:
+            if reviewed.scope in ended:
+                continue
+            scope = await self._records.get(ScopeRecord, reviewed.scope)
+            if scope is None or not scope.good_revision or not record.merge_sha:
+                return False
+            mirror = self._repository.mirror
+            good = scope.good_revision
+            if good != record.merge_sha and not await mirror.is_ancestor(record.merge_sha, good):
+                return False
+        return True
+
+    def _continues(self, run: RunRecord) -> int | None:
+        newer = self._moving.get(run.superseded_by)
+        fresh = [n for n in newer.pulls if n not in run.pulls] if newer else []
+        return fresh[-1] if fresh else None
+
+    # --- what we say ---
+
+    async def _write(
+        self, record: IprRecord, review: Review, progress: Sequence[RunProgress], judged: Judged | None
+    ) -> IprRecord:
+        """The comment, then the aggregates, then the scopes (design.md 5); only what differs is sent."""
+        review = replace(review, links=self._links(record))
+        made = rendered(review, progress, self._marker(record))
+        body_hash = hashlib.sha256(made.body.encode()).hexdigest()
+        if judged:
+            shown = frozenset(Listed.of(c) for c in made.listed)
+            kept = tuple(replace(r, listed=tuple(x for x in r.listed if x in shown)) for r in judged.reviewed)
+            record = replace(record, reviewed=kept)
+            # Durable before it is shown: a merge may follow the comment at once, and clears what is stored (I2).
+            await self._save(record, review)
+        if body_hash != record.body_hash or record.comment_id is None:
+            comment_id = await self._forge.write_comment(
+                record.number, self._marker(record), made.body, record.comment_id
+            )
+            record = replace(record, comment_id=comment_id, body_hash=body_hash)
+        for line in statuses(review, progress):
+            status = Status(line.context, StatusState(line.state), line.description, self._url(record))
+            await self._forge.write_status(record.head_sha, status)
+        await self._save(record)
+        return record
+
+    def _marker(self, record: IprRecord) -> str:
+        return f"<!-- alma:{self._install}:{record.repository}:{record.number} -->"
+
+    def _url(self, record: IprRecord) -> str | None:
+        return f"{self._public_url}/ipr/{record.repository}/{record.number}" if self._public_url else None
+
+    def _links(self, record: IprRecord) -> dict[str, str]:
+        url = self._url(record)
+        return {"full plan": url} if url else {}
+
+    # --- commands ---
+
+    async def _answer_commands(self, record: IprRecord, pull: PullRequest) -> IprRecord:
+        """New comments, oldest first, each answered once: 👀, then the answer in the thread (I6)."""
+        for comment in await self._forge.comments(record.number):
+            if comment.id in record.answered or comment.id == record.comment_id:
+                continue
+            command = None if comment.edited or comment.author.bot else parse_command(comment.body)
+            if command is not None:
+                await self._forge.react(record.number, comment, Reaction.EYES)
+                answer = await self._answering.answer(record, pull, comment)
+                marker = f"<!-- alma:{self._install}:answer:{comment.id} -->"
+                await self._forge.reply(record.number, marker, f"{marker}\n{answer}", comment)
+                record = await self._records.get(IprRecord, record.key) or record
+            record = replace(record, answered=(*record.answered, comment.id)[-500:])
+            await self._save(record)
+        return record
+
+    # --- storage ---
+
+    async def _save(self, record: IprRecord, review: Review | None = None) -> None:
+        await self._records.save("ipr.seen", record)
+        if review is not None:
+            document = Document("review", record.key, to_json(review))
+            head = {"head": record.head_sha}
+            await self._records.journal.append(f"ipr:{record.key}", [Entry("ipr.reviewed", head)], [document])
+
+    async def _stored_review(self, record: IprRecord) -> Review | None:
+        body = await self._records.journal.document("review", record.key)
+        return None if body is None else from_json(Review, body)
+
+
+def _progress(run: RunRecord, continues_in: int | None) -> RunProgress:
+    """A run's record as the review room shows it."""
+    rows = tuple(RunRow(c.resource, Action(c.action), c.result, c.seconds, c.task or "") for c in run.changes)
+    return RunProgress(
+        run=run.run,
+        scope=run.scope,
+        state=RunState(run.word),
+        rows=rows,
+        diagnosis=run.reason,
+        next_step=run.next_step,
+        confirm=f"/alma confirm {run.run}" if run.word is RunWord.WAITING else "",
+        revert_number=run.revert_pull,
+        continues_in=continues_in,
+    )

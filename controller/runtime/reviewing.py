@@ -1,0 +1,181 @@
+"""A pull request, judged: merge preview → scopes touched → plan, audit, cost → Review. Read-only, under the base's
+policy and prices (I4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from controller.blueprint.entry import Entry
+from controller.blueprint.repository import Repository, ScopeConfig
+from controller.errors import AlmaError, InvalidInput, Problem, RefusedByPolicy, Unreachable
+from controller.forges.forge import PullRequest
+from controller.plan.limits import Listed, over_budget
+from controller.review.audit import audit
+from controller.review.cost import Budget, Cost, cost, within_budget
+from controller.review.finding import Severity
+from controller.review.narrative import Narrator
+from controller.review.price_book import PriceBook, default_book
+from controller.review.price_file import price_book
+from controller.review.report import Review, ScopeReview
+from controller.review.rules.rule import ScopeView
+from controller.runtime.planning import Planned, Planning
+from controller.runtime.records import Records, Reviewed, ScopeRecord
+from controller.runtime.source import RepositorySource, policy_of
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A review, and per scope what a merge would clear."""
+
+    review: Review
+    reviewed: tuple[Reviewed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What one review is made on: the base's configuration, and the tree the merge would give."""
+
+    repository: RepositorySource
+    base: str
+    merged: str
+    config: Repository
+    book: PriceBook
+
+
+class Reviewing:
+    """Makes reviews; writes nothing."""
+
+    def __init__(self, planning: Planning, records: Records, narrator: Narrator) -> None:
+        self._planning, self._records, self._narrator = planning, records, narrator
+
+    async def review(self, repository: RepositorySource, pull: PullRequest, trusted: bool, today: date) -> Judged:
+        """Judge `pull` at its head against the tracked branch. `trusted` False (a fork without clearance): parsing
+        and policy only, no target is asked (I5). Raises Unreachable when Git does not answer."""
+        assert repository.head is not None, "a repository is looked at before its pull requests"
+        base = repository.head
+        preview = await repository.mirror.merge_preview(base, pull.head_sha)
+        if preview.tree is None:
+            return self._conflicts(base, pull, preview.conflicts)
+        return await self.compare(repository, base, preview.tree, pull.head_sha, trusted, today)
+
+    async def compare(
+        self, repository: RepositorySource, base: str, merged: str, head: str, trusted: bool, today: date
+    ) -> Judged:
+        """Judge what `merged` (a commit or tree) would change against the commit `base`."""
+        try:
+            config = await repository.config(base)
+            book = await _book(repository, base, config)
+        except InvalidInput as e:
+            return Judged(Review((ScopeReview("alma.yaml", problems=e.problems),), head, base), ())
+        ground = _Ground(repository, base, merged, config, book)
+        touched, problem = await self._touched(ground)
+        scopes = [await self._scope(ground, s, new, trusted, today) for s, new in touched]
+        if problem:
+            scopes.append((problem, None))
+        return await self._whole(ground, head, scopes)
+
+    def _conflicts(self, base: str, pull: PullRequest, paths: Sequence[str]) -> Judged:
+        problems = tuple(Problem(None, f"{p} conflicts with {pull.base}") for p in list(paths)[:20])
+        told = problems or (Problem(None, f"does not merge into {pull.base}"),)
+        return Judged(Review((ScopeReview("merge", problems=told),), pull.head_sha, base), ())
+
+    async def _touched(self, ground: _Ground) -> tuple[list[tuple[ScopeConfig, bool]], ScopeReview | None]:
+        """Scopes whose content the merge changes, and those it adds or moves (planned read-only)."""
+        source = ground.repository
+        problem = None
+        try:
+            after = await source.config(ground.merged)
+        except InvalidInput as e:
+            after, problem = ground.config, ScopeReview("alma.yaml", problems=e.problems)
+        touched: list[tuple[ScopeConfig, bool]] = []
+        for scope in after.scopes:
+            before = ground.config.scope(scope.name)
+            if before is None or before.path != scope.path:
+                touched.append((scope, True))
+            elif await source.content_id(ground.base, before) != await source.content_id(ground.merged, before):
+                touched.append((before, False))
+        return touched, problem
+
+    async def _scope(
+        self, ground: _Ground, scope: ScopeConfig, new: bool, trusted: bool, today: date
+    ) -> tuple[ScopeReview, Reviewed | None]:
+        review = ScopeReview(scope.name, new=new)
+        try:
+            wanted = await ground.repository.wanted(ground.merged, scope, ground.config.prices)
+            if not trusted:
+                self._planning.graph(wanted)
+                text = "from a fork: nothing is planned until a person with write access says /alma plan"
+                return replace(review, refused=text), None
+            record = await self._records.get(ScopeRecord, scope.name)
+            planned = await self._planning.plan(wanted, former_edges=record.edges if record else None)
+        except InvalidInput as e:
+            return replace(review, problems=e.problems), None
+        except RefusedByPolicy as e:
+            return replace(review, refused=str(e)), None
+        except Unreachable as e:
+            return replace(review, unreadable=str(e)), None
+        return await self._judged(ground, scope, review, planned, wanted.tree, today)
+
+    async def _judged(
+        self, ground: _Ground, scope: ScopeConfig, review: ScopeReview, planned: Planned, tree: str, today: date
+    ) -> tuple[ScopeReview, Reviewed]:
+        plan = planned.plan
+        before = await self._base_entries(ground, scope)
+        review = replace(
+            review,
+            plan=plan,
+            audit=audit(ScopeView(planned.graph, plan, planned.snapshots), today),
+            cost=cost(ground.book, before, planned.graph.entries),
+            waits=_waits(planned, ground.config, scope),
+        )
+        pins = {k: v for effects in planned.effects.values() for e in effects for k, v in e.pins.items()}
+        listed = tuple(Listed.of(c) for c in plan.changes)
+        return review, Reviewed(scope.name, plan.digest, plan.fingerprint, listed, pins, tree)
+
+    async def _base_entries(self, ground: _Ground, scope: ScopeConfig) -> Sequence[Entry]:
+        try:
+            return (await ground.repository.wanted(ground.base, scope, ground.config.prices)).entries
+        except AlmaError:
+            return ()
+
+    async def _whole(self, ground: _Ground, head: str, scopes: Sequence[tuple[ScopeReview, Reviewed | None]]) -> Judged:
+        policy = ground.config.policy
+        costs = [s.cost for s, _ in scopes if s.cost]
+        budget = (
+            Budget(policy.budget.monthly_max, policy.budget.currency) if policy.budget.monthly_max is not None else None
+        )
+        review = Review(
+            scopes=tuple(s for s, _ in scopes),
+            head=head,
+            base=ground.base,
+            fail_on=None if policy.audit.fail_on == "never" else Severity(policy.audit.fail_on),
+            budget=within_budget(costs, budget) if budget else None,
+            commands=_commands(scopes),
+        )
+        review = replace(review, narrative=await self._narrator.narrate(review))
+        return Judged(review, tuple(r for _, r in scopes if r))
+
+
+def monthly_costs(review: Review) -> Mapping[str, Cost]:
+    """Scope → its cost, for metrics."""
+    return {s.name: s.cost for s in review.scopes if s.cost}
+
+
+async def _book(repository: RepositorySource, base: str, config: Repository) -> PriceBook:
+    text = await repository.prices(base, config)
+    return default_book() if text is None else price_book(text, config.prices or "prices.yaml")
+
+
+def _waits(planned: Planned, config: Repository, scope: ScopeConfig) -> tuple[str, ...]:
+    """What the run will wait for after the merge, as far as it is known now (I17)."""
+    too_much = over_budget(planned.plan, policy_of(config, scope).prune)
+    return (too_much,) if too_much else ()
+
+
+def _commands(scopes: Sequence[tuple[ScopeReview, Reviewed | None]]) -> dict[str, str]:
+    commands = {"/alma plan": "plan again", "/alma help": "everything one can ask"}
+    if any(s.waits for s, _ in scopes):
+        commands = {"/alma confirm": "let exactly the listed changes run after the merge", **commands}
+    return commands

@@ -1,0 +1,210 @@
+"""Where scopes come from: Git objects read by commit id (I35), parsed, cached by content, under the server's allowance.
+
+A scope's *content id* stands for everything that decides what it wants: the tree below its path and its entry in
+`alma.yaml`. Equal content ids want equal things, so nothing is loaded twice and untouched scopes are skipped for free.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import orjson
+
+from controller.blueprint.entry import Disruption
+from controller.blueprint.limits import DEFAULT_LIMITS, Limits
+from controller.blueprint.loader import LoadedScope, ParsedBlueprint, load_scope, parse_blueprint
+from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeConfig, blueprint_files, load_repository
+from controller.errors import AlmaError, InvalidInput, Problem
+from controller.git.repository import Mirror
+from controller.plan.codec import to_json
+from controller.plan.limits import Gate, PruneLimits, Window
+from controller.plan.resource import Allow
+from controller.runtime.decide import ScopePolicy
+from controller.runtime.planning import Wanted
+from controller.runtime.reconciler import ScopeHead
+from controller.runtime.records import ScopeRecord
+
+_KEPT = 2_000
+T = TypeVar("T")
+
+
+class _Kept(Generic[T]):
+    """The newest results, by key."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._items = most, OrderedDict[str, T]()
+
+    def get(self, key: str) -> T | None:
+        if key in self._items:
+            self._items.move_to_end(key)
+        return self._items.get(key)
+
+    def put(self, key: str, item: T) -> None:
+        self._items[key] = item
+        if len(self._items) > self._most:
+            self._items.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What the server gives one repository: its targets per engine, and what blueprints may ask for."""
+
+    targets: Mapping[str, tuple[str, ...]]
+    allow: Allow
+
+
+class RepositorySource:
+    """One repository: its mirror, its `alma.yaml` at any commit, its scopes' content."""
+
+    def __init__(self, name: str, mirror: Mirror, granted: Granted, default_scope: str = "default") -> None:
+        self.name, self.mirror, self.granted = name, mirror, granted
+        self.head: str | None = None  # of the tracked branch, at the last look
+        self._default_scope = default_scope
+        self._configs: _Kept[Repository] = _Kept(50)
+        self._loaded: _Kept[LoadedScope | InvalidInput] = _Kept(_KEPT)
+        self._parsed: _Kept[ParsedBlueprint] = _Kept(_KEPT * 5)
+
+    async def config(self, revision: str) -> Repository:
+        """`alma.yaml` at a commit (or tree). Raises InvalidInput with every mistake."""
+        known = self._configs.get(revision)
+        if known is None:
+            files = await self.mirror.files(revision, REPOSITORY_FILE)
+            known = load_repository(files.get(REPOSITORY_FILE), default_scope=self._default_scope)
+            self._configs.put(revision, known)
+        return known
+
+    async def content_id(self, revision: str, scope: ScopeConfig) -> str:
+        """Equal ids want equal things."""
+        tree = await self.mirror.tree_id(revision, scope.path)
+        text = orjson.dumps([tree, to_json(scope)], option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(text).hexdigest()[:40]
+
+    async def wanted(self, revision: str, scope: ScopeConfig, prices: str | None = None) -> Wanted:
+        """What the scope wants at a commit or tree. Raises InvalidInput."""
+        content = await self.content_id(revision, scope)
+        loaded = self._loaded.get(content)
+        if loaded is None:
+            loaded = await self._load(revision, scope, prices)
+            self._loaded.put(content, loaded)
+        if isinstance(loaded, InvalidInput):
+            raise loaded
+        return Wanted(scope.name, revision, loaded.entries, self.targets(scope), self.granted.allow, content)
+
+    async def prices(self, revision: str, config: Repository) -> bytes | None:
+        """The repository's price book at a commit, if it names one that is there."""
+        if config.prices is None:
+            return None
+        return (await self.mirror.files(revision, config.prices)).get(config.prices)
+
+    def targets(self, scope: ScopeConfig) -> Mapping[str, tuple[str, ...]]:
+        """Engine → targets of the scope, all of them granted. Raises InvalidInput for one that is not."""
+        if not scope.targets:
+            several = [engine for engine, names in self.granted.targets.items() if len(names) > 1]
+            if several:
+                text = f"scope {scope.name} names no targets, and the server has several for {several[0]}"
+                raise InvalidInput(text, hint=f"write targets: {{{several[0]}: NAME}} for it in {REPOSITORY_FILE}")
+            return self.granted.targets
+        problems = [
+            Problem(None, f"scope {scope.name}: {engine} target {name} is not granted to repository {self.name}")
+            for engine, names in scope.targets.items()
+            for name in names
+            if name not in self.granted.targets.get(engine, ())
+        ]
+        if problems:
+            raise InvalidInput(problems, hint=f"the server grants it under allow.{self.name}.targets")
+        return scope.targets
+
+    async def _load(self, revision: str, scope: ScopeConfig, prices: str | None) -> LoadedScope | InvalidInput:
+        try:
+            files = await self.mirror.files(revision, scope.path)
+            kept = set(blueprint_files(files, scope, prices))
+            return load_scope({f: d for f, d in files.items() if f in kept}, scope, DEFAULT_LIMITS, self._parse)
+        except InvalidInput as e:
+            return e
+
+    def _parse(self, file: str, data: bytes, limits: Limits) -> ParsedBlueprint:
+        key = f"{file}\0{hashlib.sha256(data).hexdigest()}"
+        known = self._parsed.get(key)
+        if known is None:
+            known = parse_blueprint(file, data, limits)
+            self._parsed.put(key, known)
+        return known
+
+
+class GitSource:
+    """All repositories, as the reconciler asks for scopes."""
+
+    def __init__(self, repositories: Mapping[str, RepositorySource]) -> None:
+        self._repositories = repositories
+
+    def repository(self, name: str) -> RepositorySource | None:
+        return self._repositories.get(name)
+
+    async def head(self, record: ScopeRecord) -> ScopeHead | None:
+        """The scope at its pin, else at the tracked branch. None: no repository or alma.yaml names it any more."""
+        repository = self._repositories.get(record.repository)
+        if repository is None or repository.head is None:
+            return None
+        config = await repository.config(repository.head)
+        scope = config.scope(record.scope)
+        if scope is None:
+            return None
+        revision, pinned = repository.head, False
+        if record.pin and record.pin.held_tree == await repository.content_id(repository.head, scope):
+            revision, pinned = record.pin.revision, True
+        return await self._head(repository, config, scope, revision, pinned)
+
+    async def _head(
+        self, repository: RepositorySource, config: Repository, scope: ScopeConfig, revision: str, pinned: bool
+    ) -> ScopeHead:
+        content = await repository.content_id(revision, scope)
+        head = ScopeHead(
+            scope=scope.name,
+            repository=repository.name,
+            path=scope.path,
+            revision=revision,
+            tree=content,
+            policy=policy_of(config, scope),
+            pinned=pinned,
+        )
+        try:
+            return replace(head, wanted=await repository.wanted(revision, scope, config.prices))
+        except AlmaError as e:
+            return replace(head, problem=e)
+
+    async def content(self, record: ScopeRecord, revision: str) -> str | None:
+        """The content id a scope has at a revision, None if it is not in alma.yaml there."""
+        repository = self._repositories.get(record.repository)
+        if repository is None:
+            return None
+        scope = (await repository.config(revision)).scope(record.scope)
+        return await repository.content_id(revision, scope) if scope else None
+
+    async def at(self, record: ScopeRecord, revision: str) -> Wanted:
+        """The scope's content at an older revision."""
+        repository = self._repositories[record.repository]
+        config = await repository.config(revision)
+        scope = config.scope(record.scope)
+        if scope is None:
+            raise InvalidInput(f"{revision[:8]} has no scope {record.scope}")
+        return await repository.wanted(revision, scope, config.prices)
+
+    async def includes(self, repository: str, older: str, newer: str) -> bool:
+        """True if `older` is reachable from `newer`."""
+        return older == newer or await self._repositories[repository].mirror.is_ancestor(older, newer)
+
+
+def policy_of(config: Repository, scope: ScopeConfig) -> ScopePolicy:
+    """What alma.yaml says about one scope, in the plan room's words."""
+    policy = config.policy
+    return ScopePolicy(
+        gate=Gate(policy.gate),
+        prune=PruneLimits(policy.prune.max_count, policy.prune.max_percent, policy.prune.percent_from),
+        windows=tuple(Window(w.cron, w.length_s, w.timezone, Disruption(w.above)) for w in policy.windows),
+        self_heal=scope.self_heal,
+        depends_on=scope.depends_on,
+    )
