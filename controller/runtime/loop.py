@@ -1,0 +1,171 @@
+"""The loop: looks at repositories, scopes and pull requests when something says "look", and at intervals anyway (I21).
+
+Keys of the queue: `repo:NAME`, `scope:NAME`, `ipr:REPOSITORY/NUMBER`. Webhooks, polls, file events, engine hints and
+people only add keys; any of them alone reaches the same end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from controller.errors import AlmaError
+from controller.forges.forge import ForgeError, ForgeUnavailable
+from controller.journal.failure import JournalDamaged, JournalUnavailable
+from controller.runtime.clock import Clock, backoff_s
+from controller.runtime.ipr import Iprs
+from controller.runtime.reconciler import Reconciler
+from controller.runtime.repository_look import RepositoryLook
+from controller.runtime.work_queue import Item, Priority, WorkQueue
+from controller.telemetry import Metrics
+from controller.token_bucket import TokenBucket
+from engines.engine import Engine, EngineError
+
+_log = structlog.get_logger("loop")
+_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Token buckets of scopes: passes per minute and how many at once."""
+
+    per_minute: float = 6
+    burst: int = 3
+
+
+class Loop:
+    """Takes keys from the queue and makes one pass each."""
+
+    def __init__(
+        self,
+        *,
+        queue: WorkQueue,
+        reconciler: Reconciler,
+        repositories: Mapping[str, RepositoryLook],
+        iprs: Mapping[str, Iprs],
+        engines: Mapping[str, Engine],
+        clock: Clock,
+        metrics: Metrics,
+        rates: Rates = Rates(),
+        interval_s: float = 60.0,
+    ) -> None:
+        self._queue, self._reconciler, self._repositories, self._iprs = queue, reconciler, repositories, iprs
+        self._engines, self._clock, self._metrics = engines, clock, metrics
+        self._rates, self._interval_s = rates, interval_s
+        self._buckets: dict[str, TokenBucket] = {}
+        self._failures: dict[str, int] = {}
+
+    async def run(self, stop: asyncio.Event, watches: Sequence[Callable[[], AsyncIterator[str]]] = ()) -> None:
+        """Until `stop` is set; passes under way are finished first. `watches` yield keys to look at at once."""
+        for name in self._repositories:
+            self._queue.add(f"repo:{name}", Priority.POLL)
+        helpers = [asyncio.create_task(self._hints(t, e)) for t, e in self._engines.items()]
+        helpers += [asyncio.create_task(self._watched(w)) for w in watches]
+        workers = [asyncio.create_task(self._work(stop)) for _ in range(_WORKERS)]
+        stopper = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({stopper, *workers}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.set()
+            for task in (*helpers, stopper):
+                task.cancel()
+            await asyncio.gather(*helpers, stopper, return_exceptions=True)
+            await self._end(workers)
+
+    async def _end(self, workers: Sequence[asyncio.Task[None]]) -> None:
+        """Idle workers end at once, busy ones after their pass; a defect in one of them surfaces."""
+        for worker in workers:
+            if worker.get_name() != "busy":
+                worker.cancel()
+        for result in await asyncio.gather(*workers, return_exceptions=True):
+            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+                raise result
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        me = asyncio.current_task()
+        assert me is not None, "runs as a task"
+        while not stop.is_set():
+            me.set_name("idle")
+            item = await self._queue.take()
+            me.set_name("busy")
+            try:
+                await self._pass(item)
+            finally:
+                self._queue.over(item.key)
+                self._show_depth()
+
+    async def _pass(self, item: Item) -> None:
+        """One pass; whatever goes wrong with it concerns this key only, and is tried again with a growing delay."""
+        try:
+            after_s, priority = await self._dispatch(item)
+            self._failures.pop(item.key, None)
+        except ForgeUnavailable as e:
+            _log.warning("forge unavailable", key=item.key, retry_after_s=round(e.retry_after_s, 1), reason=str(e))
+            after_s, priority = e.retry_after_s, item.priority
+        except (JournalDamaged, JournalUnavailable) as e:
+            _log.error("journal unavailable, nothing is changed", key=item.key, reason=str(e))
+            after_s, priority = 15.0, item.priority
+        except (AlmaError, ForgeError, EngineError) as e:
+            _log.warning("pass failed", key=item.key, reason=str(e))
+            after_s, priority = self._delay_s(item.key), Priority.POLL
+        except Exception:
+            _log.exception("defect in a pass", key=item.key)
+            after_s, priority = self._delay_s(item.key), Priority.POLL
+        if after_s is not None:
+            self._queue.add(item.key, priority, after_s)
+
+    async def _dispatch(self, item: Item) -> tuple[float | None, Priority]:
+        what, _, name = item.key.partition(":")
+        if what == "repo":
+            await self._repositories[name].look()
+            return self._interval_s, Priority.POLL
+        if what == "ipr":
+            repository, _, number = name.rpartition("/")
+            after_s = await self._iprs[repository].look(int(number), item.priority)
+            return after_s, Priority.PULL_REQUEST
+        wait_s = self._throttled(name, item.priority)
+        if wait_s:
+            return wait_s, item.priority
+        requeue = await self._reconciler.reconcile(name, item.priority)
+        return requeue.after_s, requeue.priority
+
+    def _throttled(self, scope: str, priority: Priority) -> float:
+        """Seconds until the scope's bucket has a token; 0 when one was taken. People wait for none."""
+        bucket = self._buckets.get(scope)
+        if bucket is None:
+            bucket = TokenBucket(self._rates.per_minute, self._rates.burst, self._clock.now_s)
+            self._buckets[scope] = bucket
+        if priority is Priority.PERSON or bucket.take():
+            self._metrics.gauge("alma_token_bucket_tokens", bucket.tokens, f"scope:{scope}")
+            return 0.0
+        self._metrics.count("alma_reconcile_throttled", scope)
+        return max(0.05, bucket.wait_s())
+
+    def _delay_s(self, key: str) -> float:
+        self._failures[key] = self._failures.get(key, 0) + 1
+        return backoff_s(self._failures[key] - 1, self._clock.jitter())
+
+    def _show_depth(self) -> None:
+        for priority, depth in self._queue.depth().items():
+            self._metrics.gauge("alma_queue_depth", depth, priority.name.lower())
+
+    async def _hints(self, target: str, engine: Engine) -> None:
+        """Events of a target only shorten the wait for the next look; when they end, they are asked for again."""
+        attempt = 0
+        while True:
+            try:
+                async for hint in engine.hints():
+                    attempt = 0
+                    if hint.scope:
+                        self._queue.add(f"scope:{hint.scope}", Priority.DRIFT, 0.2)
+            except EngineError as e:
+                _log.info("hints ended", target=target, reason=str(e))
+            attempt += 1
+            await self._clock.sleep(backoff_s(attempt, self._clock.jitter(), most_s=60.0))
+
+    async def _watched(self, watch: Callable[[], AsyncIterator[str]]) -> None:
+        async for key in watch():
+            self._queue.add(key, Priority.WEBHOOK)

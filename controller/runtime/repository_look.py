@@ -1,0 +1,131 @@
+"""One look at a repository: one listing of refs, its scopes, its pull requests. Untouched scopes cost nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from controller.blueprint.repository import Repository
+from controller.errors import AlmaError, InvalidInput
+from controller.forges.forge import Forge, ForgeError, PullRequest, PullState
+from controller.runtime.records import IprRecord, Records, RepositoryRecord, ScopeRecord
+from controller.runtime.source import RepositorySource
+from controller.runtime.work_queue import Priority, WorkQueue
+
+_log = structlog.get_logger("repository")
+
+
+class RepositoryLook:
+    """Finds out what moved and puts it in the queue; changes nothing but what we remember of refs and scopes."""
+
+    def __init__(
+        self,
+        *,
+        source: RepositorySource,
+        forge: Forge,
+        branch: str,
+        records: Records,
+        queue: WorkQueue,
+        nudge: Callable[[str], None],
+    ) -> None:
+        self._source, self._forge, self._branch = source, forge, branch
+        self._records, self._queue, self._nudge = records, queue, nudge
+        self._known = False  # what the journal says was put to use since this process started
+
+    async def look(self) -> None:
+        """Raises Unreachable and ForgeUnavailable; nothing is derived from half a look (I9)."""
+        record = await self._records.get(RepositoryRecord, self._source.name) or RepositoryRecord(self._source.name)
+        refs = await self._source.mirror.refs()
+        head = refs.get(self._branch)
+        if head is None:
+            text = f"branch {self._branch} is not there; branches: {', '.join(sorted(refs)[:10]) or 'none'}"
+            await self._note(replace(record, problem=text))
+            raise InvalidInput(text, hint="scopes stay as they are; push the branch or change `branch:`")
+        silent: ForgeError | None = None
+        try:
+            # First: what a merge clears must be known before its scopes are looked at.
+            await self._pulls()
+        except ForgeError as e:
+            silent = e
+        if head != self._source.head or head != record.head:
+            record = await self._moved(record, head)
+        if dict(record.refs) != dict(refs):
+            await self._note(replace(record, refs=dict(refs), head=head))
+        if silent:
+            raise silent
+
+    async def _moved(self, record: RepositoryRecord, head: str) -> RepositoryRecord:
+        """The tracked branch is somewhere else than at the last look of this process."""
+        await self._source.mirror.fetch([head])
+        previous = record.head
+        if previous and previous != head and not await self._source.mirror.is_ancestor(previous, head):
+            _log.warning("the tracked branch was rewritten", repository=self._source.name, was=previous, now=head)
+        self._source.head = head
+        try:
+            config = await self._source.config(head)
+        except InvalidInput as e:
+            await self._note(replace(record, head=head, problem=str(e)))
+            await self._wake_all(record)
+            return replace(record, head=head, problem=str(e))
+        names = await self._scopes(config, head, record)
+        after = replace(record, head=head, scopes=names, problem="")
+        await self._note(after)
+        return after
+
+    async def _scopes(self, config: Repository, head: str, record: RepositoryRecord) -> tuple[str, ...]:
+        """Remember every scope of `config`; look at those whose content is not what was verified last."""
+        for scope in config.scopes:
+            known = await self._records.get(ScopeRecord, scope.name)
+            if known and known.repository != self._source.name:
+                _log.error("scope name is taken by another repository", scope=scope.name, other=known.repository)
+                continue
+            if known is None:
+                known = ScopeRecord(scope.name, self._source.name, scope.path)
+                await self._records.save("scope.found", known)
+            content = await self._content(head, scope.name, config)
+            if content != known.good_tree or known.run or known.waiting or known.orphaned or not self._known:
+                self._queue.add(f"scope:{scope.name}", Priority.WEBHOOK)
+            if known.run:
+                self._nudge(known.run)
+        gone = set(record.scopes) - {s.name for s in config.scopes}
+        for name in sorted(gone):
+            self._queue.add(f"scope:{name}", Priority.WEBHOOK)
+        self._known = True
+        return tuple(sorted({*(s.name for s in config.scopes), *gone}))
+
+    async def _content(self, head: str, name: str, config: Repository) -> str | None:
+        scope = config.scope(name)
+        try:
+            return await self._source.content_id(head, scope) if scope else None
+        except AlmaError:
+            return None
+
+    async def _wake_all(self, record: RepositoryRecord) -> None:
+        """alma.yaml is broken: every scope says so, and heals its last good state."""
+        for name in record.scopes:
+            self._queue.add(f"scope:{name}", Priority.WEBHOOK)
+
+    async def _pulls(self) -> None:
+        for pull in await self._forge.pulls():
+            known = await self._records.get(IprRecord, f"{self._source.name}/{pull.number}")
+            if known and pull.state is PullState.MERGED and known.state != pull.state:
+                known = replace(known, state=pull.state, merge_sha=pull.merge_sha, final=False)
+                await self._records.save("ipr.merged", known)
+                self._queue.add(f"ipr:{self._source.name}/{pull.number}", Priority.PULL_REQUEST)
+            elif self._needs_a_look(pull, known):
+                self._queue.add(f"ipr:{self._source.name}/{pull.number}", Priority.PULL_REQUEST)
+
+    def _needs_a_look(self, pull: PullRequest, known: IprRecord | None) -> bool:
+        if known is None:
+            return pull.state is PullState.OPEN
+        if known.final and known.state == pull.state:
+            return False
+        moved = pull.updated != known.stamp or pull.head_sha != known.head_sha or pull.state != known.state
+        base_moved = pull.state is PullState.OPEN and known.base_sha != self._source.head
+        return moved or base_moved or (pull.state is not PullState.OPEN and not known.final)
+
+    async def _note(self, record: RepositoryRecord) -> None:
+        if record != await self._records.get(RepositoryRecord, record.repository):
+            await self._records.save("repository.seen", record)

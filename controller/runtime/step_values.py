@@ -1,0 +1,66 @@
+"""Values for the markers of one step: secrets read now, outputs from this run or the last look (I27)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from controller.blueprint.value import Output, Secret, Value, markers
+from controller.plan.resource import Allow
+from controller.plan.step import Sealed, Step
+from controller.runtime.records import Records, ScopeRecord
+from controller.runtime.run import RunState, Work
+from engines.engine import Values
+
+_SCOPES = "scopes/"
+
+
+class SecretValues(Protocol):
+    def values(self, refs: frozenset[str], allow: Allow) -> Mapping[str, str]:
+        """Reference → value. Raises RefusedByPolicy or InvalidInput naming the reference, never a value."""
+        ...
+
+
+class StepFiller:
+    """Makes the `Values` of a step right before it is sent."""
+
+    def __init__(
+        self,
+        records: Records,
+        secrets: SecretValues,
+        unseal: Callable[[Sealed], bytes],
+        allow_of: Callable[[str], Allow],
+    ) -> None:
+        self._records, self._secrets, self._unseal, self._allow_of = records, secrets, unseal, allow_of
+
+    async def for_step(self, state: RunState, work: Work, step: Step) -> Values:
+        """Only what this step's markers name."""
+        allow = self._allow_of(state.plan.scope)
+        wanted = list(markers(step.request))
+        refs = frozenset(m.ref for m in wanted if isinstance(m, Secret))
+        outputs = {}
+        for marker in wanted:
+            if isinstance(marker, Output):
+                value = await self._output(state, marker)
+                if value is not None:
+                    outputs[marker.resource, marker.key] = value
+        secrets = self._secrets.values(refs, allow) if refs else {}
+        return Values(secrets, outputs, self._unseal, allow)
+
+    async def _output(self, state: RunState, marker: Output) -> Value:
+        fresh = run_outputs(state).get(marker.resource, {})
+        if marker.key in fresh:
+            return fresh[marker.key]
+        scope = marker.resource.split("/")[1 if marker.resource.startswith(_SCOPES) else 0]
+        record = await self._records.get(ScopeRecord, scope)
+        return record.outputs.get(marker.resource, {}).get(marker.key) if record else None
+
+
+def run_outputs(state: RunState) -> dict[str, dict[str, Value]]:
+    """Resource id → outputs told by this run's own receipts; later steps win."""
+    outputs: dict[str, dict[str, Value]] = {}
+    for ref, op in sorted(state.ops.items()):
+        if op.receipt and op.over and ref.undo < 0:
+            resource = str(state.works[ref.work].change.effect.resource)
+            outputs.setdefault(resource, {}).update(op.receipt.outputs)
+    return outputs
