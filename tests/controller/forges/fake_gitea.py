@@ -1,0 +1,497 @@
+"""A Gitea of one repository in memory, with a clock of its own and faults on request.
+
+It answers what Gitea 1.26 answers (the same conformance suite runs against the real one), keeps a ledger of every
+request with its time, and can lose an answer, refuse, stall, limit, or kill the caller at any request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from enum import Enum
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import httpx2
+
+from controller.forges.forge import ForgeBinding
+from controller.forges.gitea import GiteaForge
+
+TOKEN = "t0k3n-of-the-bot-5f2e"  # the fake's own
+SECRET = "hook-secret-91ab"
+WALL_0 = 1_772_000_000.0
+
+
+class Killed(BaseException):
+    """The process died here: nothing in it catches this."""
+
+
+class Fault(Enum):
+    """What goes wrong with one request. `AFTER`: the forge acted, the answer was lost."""
+
+    KILL_BEFORE = "kill before"
+    KILL_AFTER = "kill after"
+    REFUSED = "connection refused"
+    RESET_AFTER = "reset after acting"
+    TIMEOUT_BEFORE = "timeout before"
+    TIMEOUT_AFTER = "timeout after acting"
+    BAD_GATEWAY = "502 before"
+    BAD_GATEWAY_AFTER = "502 after acting"
+    SERVER_ERROR = "500"
+    CUT_JSON_AFTER = "half an answer"
+    LIMIT_RETRY_AFTER = "429 with Retry-After"
+    LIMIT_RETRY_DATE = "429 with a date"
+    LIMIT_RESET = "403 with a reset time"
+    LIMIT_BARE = "429 with no header"
+    LIMIT_SECONDARY = "403 that only says so"
+    UNAVAILABLE_RETRY_AFTER = "503 with Retry-After"
+
+
+@dataclass
+class VirtualClock:
+    """Moves only when someone sleeps."""
+
+    now_s: float = 1_000.0
+    slept_s: list[float] = field(default_factory=list)
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def wall(self) -> float:
+        return WALL_0 + self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+        self.now_s += seconds
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request as the forge saw it."""
+
+    at_s: float
+    method: str
+    path: str
+    fault: Fault | None
+
+
+@dataclass
+class FakeComment:
+    id: int
+    pull: int
+    user: int
+    body: str
+    created: float
+    updated: float
+    reactions: set[tuple[int, str]] = field(default_factory=set)
+
+
+@dataclass
+class FakePull:
+    number: int
+    title: str
+    body: str
+    user: int
+    base: str
+    head: str
+    state: str = "open"
+    merged: bool = False
+    merge_sha: str | None = None
+    merged_by: int | None = None
+    updated: float = 0.0
+    fork: bool = False
+    reviews: list[dict[str, Any]] = field(default_factory=list)
+
+
+FaultPlan = Callable[[str, str], Fault | None]
+
+
+class FakeGitea:
+    """Users: 1 alma (the bot, admin), 2 ada (admin), 3 will (write), 4 rita (read), 5 stan (none)."""
+
+    def __init__(self, clock: VirtualClock | None = None, full_name: str = "ops/infra") -> None:
+        self.clock = clock or VirtualClock()
+        self.owner, self.name = full_name.split("/")
+        self.users = {1: "alma", 2: "ada", 3: "will", 4: "rita", 5: "stan"}
+        self.permissions = {1: "admin", 2: "admin", 3: "write", 4: "read", 5: "none"}
+        self.teams: dict[int, tuple[str, set[int]]] = {7: ("ops", {2, 3}), 8: ("guests", {4})}
+        self.organization = True
+        self.branches = {"main": self._sha()}
+        self.commits = set(self.branches.values())
+        self.pulls: dict[int, FakePull] = {}
+        self.comments: dict[int, FakeComment] = {}
+        self.statuses: list[dict[str, Any]] = []
+        self.hooks: dict[int, dict[str, Any]] = {}
+        self.ledger: list[Seen] = []
+        self.fault: FaultPlan = lambda method, path: None
+        self.limit_s = 90
+        self.page_size = 50
+        self.comment_chars_max = 65_535
+        self.remaining: int | None = None
+        self.checking_merge = 0
+        self._ids = itertools.count(100)
+
+    def binding(self, **config: object) -> ForgeBinding:
+        entry = {"kind": "gitea", "url": "https://git.example", "token": TOKEN, "webhook_secret": SECRET, **config}
+        return ForgeBinding(
+            "infra",
+            f"https://git.example/{self.owner}/{self.name}.git",
+            "main",
+            entry,
+            clock=self.clock,
+            wall=self.clock.wall,
+            sleep=self.clock.sleep,
+            jitter=lambda: 0.5,
+        )
+
+    def forge(self, binding: ForgeBinding | None = None) -> GiteaForge:
+        """A new process of ours that talks to this forge."""
+        return GiteaForge.open(binding or self.binding(), transport=httpx2.MockTransport(self.handle))
+
+    # What people and Git do, past the API.
+
+    def push(self, branch: str) -> str:
+        sha = self._sha()
+        self.branches[branch] = sha
+        self.commits.add(sha)
+        return sha
+
+    def add_pull(self, head: str, user: int = 3, title: str = "A change", body: str = "", fork: bool = False) -> int:
+        if head not in self.branches:
+            self.push(head)
+        number = max(self.pulls, default=0) + 1
+        self.pulls[number] = FakePull(number, title, body, user, "main", head, updated=self.clock.now_s, fork=fork)
+        return number
+
+    def say(self, number: int, user: int, body: str) -> int:
+        comment = FakeComment(next(self._ids), number, user, body, self.clock.now_s, self.clock.now_s)
+        self.comments[comment.id] = comment
+        self.pulls[number].updated = self.clock.now_s
+        return comment.id
+
+    def bodies(self, number: int, user: int) -> list[str]:
+        return [c.body for c in self.comments.values() if c.pull == number and c.user == user]
+
+    # The API.
+
+    def handle(self, request: httpx2.Request) -> httpx2.Response:
+        parts = urlsplit(str(request.url))
+        path = parts.path.removeprefix("/api/v1/")
+        fault = self.fault(request.method, path)
+        self.ledger.append(Seen(self.clock.now_s, request.method, path, fault))
+        self._before(fault, request)
+        answer = self._limited(fault) or self._answer(request, path, dict(parse_qs(parts.query)))
+        answer = self._after(fault, request, answer)
+        answer.headers["Date"] = format_datetime(datetime.fromtimestamp(self.clock.wall(), UTC), usegmt=True)
+        if self.remaining is not None:
+            self.remaining = max(0, self.remaining - 1)
+            answer.headers["X-RateLimit-Remaining"] = str(self.remaining)
+            answer.headers["X-RateLimit-Reset"] = str(int(self.clock.wall()) + self.limit_s)
+        return answer
+
+    def _before(self, fault: Fault | None, request: httpx2.Request) -> None:
+        if fault is Fault.KILL_BEFORE:
+            raise Killed
+        if fault is Fault.REFUSED:
+            raise httpx2.ConnectError(f"refused {TOKEN}", request=request)
+        if fault is Fault.TIMEOUT_BEFORE:
+            raise httpx2.ReadTimeout("timed out", request=request)
+
+    def _limited(self, fault: Fault | None) -> httpx2.Response | None:
+        reset = str(int(self.clock.wall()) + self.limit_s)
+        date = format_datetime(datetime.fromtimestamp(self.clock.wall() + self.limit_s, UTC), usegmt=True)
+        answers: Mapping[Fault, tuple[int, dict[str, str], str]] = {
+            Fault.BAD_GATEWAY: (502, {}, "<html>bad gateway</html>"),
+            Fault.SERVER_ERROR: (500, {}, '{"message":"oops"}'),
+            Fault.LIMIT_RETRY_AFTER: (429, {"Retry-After": str(self.limit_s)}, ""),
+            Fault.LIMIT_RETRY_DATE: (429, {"Retry-After": date}, ""),
+            Fault.LIMIT_RESET: (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}, "{}"),
+            Fault.LIMIT_BARE: (429, {}, ""),
+            Fault.LIMIT_SECONDARY: (403, {}, '{"message":"You have exceeded a secondary rate limit."}'),
+            Fault.UNAVAILABLE_RETRY_AFTER: (503, {"Retry-After": str(self.limit_s)}, ""),
+        }
+        if fault is None or fault not in answers:
+            return None
+        code, headers, body = answers[fault]
+        return httpx2.Response(code, headers=headers, content=body.encode())
+
+    def _after(self, fault: Fault | None, request: httpx2.Request, answer: httpx2.Response) -> httpx2.Response:
+        if fault is Fault.KILL_AFTER:
+            raise Killed
+        if fault is Fault.RESET_AFTER:
+            raise httpx2.ReadError("reset", request=request)
+        if fault is Fault.TIMEOUT_AFTER:
+            raise httpx2.ReadTimeout("timed out", request=request)
+        if fault is Fault.BAD_GATEWAY_AFTER:
+            return httpx2.Response(502, content=b"<html>bad gateway</html>")
+        if fault is Fault.CUT_JSON_AFTER:
+            return httpx2.Response(answer.status_code, content=answer.content[: len(answer.content) // 2] or b"{")
+        return answer
+
+    def _answer(self, request: httpx2.Request, path: str, query: dict[str, list[str]]) -> httpx2.Response:
+        if request.headers.get("Authorization") != f"token {TOKEN}":
+            return _refusal(401, f"bad token {request.headers.get('Authorization')}")
+        own = f"repos/{self.owner}/{self.name}"
+        short = path.replace(own, "REPO", 1) if path.startswith(own) else path
+        body = json.loads(request.content) if request.content else {}
+        for method, pattern, handler in _ROUTES:
+            found = re.fullmatch(pattern, short)
+            if found and method == request.method:
+                values = [unquote(group) for group in found.groups()]
+                extra = {"query": query} if method == "GET" else {"body": body}
+                try:
+                    return handler(self, *values, **extra)
+                except KeyError:
+                    return _refusal(404, "The target couldn't be found.")
+        return _refusal(404, f"no route {short}")
+
+    def user(self, query: Any) -> httpx2.Response:
+        return _ok(self._user(1))
+
+    def search_users(self, query: dict[str, list[str]]) -> httpx2.Response:
+        wanted = int(query["uid"][0])
+        return _ok({"ok": True, "data": [self._user(wanted)] if wanted in self.users else []})
+
+    def repo(self, query: Any) -> httpx2.Response:
+        mode = self.permissions[1]
+        rights = {"admin": mode == "admin", "push": mode in {"admin", "write"}, "pull": mode != "none"}
+        return _ok(
+            {
+                "id": 1,
+                "full_name": f"{self.owner}/{self.name}",
+                "permissions": rights,
+                "default_merge_style": "merge",
+                "allow_merge_commits": True,
+                "allow_squash_merge": True,
+            }
+        )
+
+    def list_pulls(self, query: dict[str, list[str]]) -> httpx2.Response:
+        state = query.get("state", ["open"])[0]
+        base = query.get("base_branch", [""])[0]
+        pulls = [p for p in self.pulls.values() if state in (p.state, "all") and base in ("", p.base)]
+        newest_first = sorted(pulls, key=lambda p: (-p.updated, -p.number))
+        return self._page([self._pull(p) for p in newest_first], query)
+
+    def create_pull(self, body: dict[str, Any]) -> httpx2.Response:
+        if any(p.head == body["head"] and p.state == "open" for p in self.pulls.values()):
+            return _refusal(409, "pull request already exists for these targets")
+        if body["head"] not in self.branches:
+            return _refusal(404, "head not found")
+        return _ok(self._pull(self.pulls[self.add_pull(body["head"], 1, body["title"], body["body"])]), 201)
+
+    def get_pull(self, number: str, query: Any) -> httpx2.Response:
+        return _ok(self._pull(self.pulls[int(number)]))
+
+    def edit_pull(self, number: str, body: dict[str, Any]) -> httpx2.Response:
+        pull = self.pulls[int(number)]
+        pull.state = body["state"]
+        pull.updated = self.clock.now_s
+        return _ok(self._pull(pull), 201)
+
+    def merge_pull(self, number: str, body: dict[str, Any]) -> httpx2.Response:
+        pull = self.pulls[int(number)]
+        if self.checking_merge:
+            self.checking_merge -= 1
+            return _refusal(405, "Please try again later")
+        if pull.merged:
+            return _refusal(405, "The PR is already merged")
+        if body.get("head_commit_id") not in (None, self.branches[pull.head]):
+            return _refusal(409, "head out of date")
+        self.merge(pull.number, 1)
+        return httpx2.Response(200)
+
+    def merge(self, number: int, user: int) -> str:
+        pull = self.pulls[number]
+        pull.merge_sha = self.push("main")
+        pull.state, pull.merged, pull.merged_by, pull.updated = "closed", True, user, self.clock.now_s
+        return pull.merge_sha
+
+    def list_reviews(self, number: str, query: dict[str, list[str]]) -> httpx2.Response:
+        return self._page(self.pulls[int(number)].reviews, query)
+
+    def create_review(self, number: str, body: dict[str, Any]) -> httpx2.Response:
+        pull = self.pulls[int(number)]
+        if pull.user == 1:
+            return _refusal(422, "approve your own pull is not allowed")
+        review = {"id": next(self._ids), "user": self._user(1), "state": body["event"], "commit_id": body["commit_id"]}
+        pull.reviews.append({**review, "dismissed": False, "body": body["body"]})
+        return _ok(review)
+
+    def list_comments(self, number: str, query: dict[str, list[str]]) -> httpx2.Response:
+        pull = self.pulls[int(number)]
+        listed = [self._comment(c) for c in self.comments.values() if c.pull == pull.number]
+        return _ok(listed, headers={"X-Total-Count": str(len(listed))})  # Gitea does not page these
+
+    def create_comment(self, number: str, body: dict[str, Any]) -> httpx2.Response:
+        pull = self.pulls[int(number)]
+        if len(body["body"]) > self.comment_chars_max:
+            return _refusal(422, "comment is too long")
+        return _ok(self._comment(self.comments[self.say(pull.number, 1, body["body"])]), 201)
+
+    def get_comment(self, comment_id: str, query: Any) -> httpx2.Response:
+        return _ok(self._comment(self.comments[int(comment_id)]))
+
+    def edit_comment(self, comment_id: str, body: dict[str, Any]) -> httpx2.Response:
+        comment = self.comments[int(comment_id)]
+        if len(body["body"]) > self.comment_chars_max:
+            return _refusal(422, "comment is too long")
+        comment.body, comment.updated = body["body"], self.clock.now_s
+        return _ok(self._comment(comment))
+
+    def delete_comment(self, comment_id: str, body: Any) -> httpx2.Response:
+        del self.comments[int(comment_id)]
+        return httpx2.Response(204)
+
+    def add_reaction(self, comment_id: str, body: dict[str, Any]) -> httpx2.Response:
+        reactions = self.comments[int(comment_id)].reactions
+        there = (1, body["content"]) in reactions
+        reactions.add((1, body["content"]))
+        return _ok({"content": body["content"]}, 200 if there else 201)
+
+    def create_status(self, sha: str, body: dict[str, Any]) -> httpx2.Response:
+        if sha not in self.commits:
+            return _refusal(500, "object does not exist")
+        status = {"id": next(self._ids), "sha": sha, "status": body["state"], **body}
+        self.statuses.append(status)
+        return _ok(status, 201)
+
+    def list_statuses(self, sha: str, query: dict[str, list[str]]) -> httpx2.Response:
+        return self._page([s for s in reversed(self.statuses) if s["sha"] == sha], query)
+
+    def get_commit(self, sha: str, query: Any) -> httpx2.Response:
+        return _ok({"sha": sha}) if sha in self.commits else _refusal(404, "no such commit")
+
+    def permission(self, login: str, query: Any) -> httpx2.Response:
+        if self.permissions[1] != "admin":
+            return _refusal(403, "Only admins can query all permissions")
+        number = next((n for n, name in self.users.items() if name == login), None)
+        if number is None:
+            return _refusal(404, "user does not exist")
+        return _ok({"permission": self.permissions[number], "user": self._user(number)})
+
+    def list_teams(self, query: Any) -> httpx2.Response:
+        if not self.organization:
+            return _refusal(405, "repo is not owned by an organization")
+        return _ok([{"id": number, "name": name} for number, (name, _) in self.teams.items()])
+
+    def team_member(self, team: str, login: str, query: Any) -> httpx2.Response:
+        members = self.teams[int(team)][1]
+        number = next((n for n in members if self.users[n] == login), None)
+        return _refusal(404, "not a member") if number is None else _ok(self._user(number))
+
+    def list_hooks(self, query: dict[str, list[str]]) -> httpx2.Response:
+        return self._page(list(self.hooks.values()), query)
+
+    def create_hook(self, body: dict[str, Any]) -> httpx2.Response:
+        number = next(self._ids)
+        self.hooks[number] = {"id": number, **body}
+        return _ok(self.hooks[number], 201)
+
+    def edit_hook(self, hook: str, body: dict[str, Any]) -> httpx2.Response:
+        self.hooks[int(hook)].update(body)
+        return _ok(self.hooks[int(hook)])
+
+    def delete_hook(self, hook: str, body: Any) -> httpx2.Response:
+        del self.hooks[int(hook)]
+        return httpx2.Response(204)
+
+    # Shapes.
+
+    def _page(self, items: list[dict[str, Any]], query: dict[str, list[str]]) -> httpx2.Response:
+        size = min(int(query.get("limit", ["30"])[0]), self.page_size)
+        start = (int(query.get("page", ["1"])[0]) - 1) * size
+        return _ok(items[start : start + size], headers={"X-Total-Count": str(len(items))})
+
+    def _user(self, number: int) -> dict[str, Any]:
+        return {"id": number, "login": self.users.get(number, "Ghost")}
+
+    def _pull(self, pull: FakePull) -> dict[str, Any]:
+        gone = pull.head not in self.branches
+        return {
+            "id": 1000 + pull.number,
+            "number": pull.number,
+            "title": pull.title,
+            "body": pull.body,
+            "user": self._user(pull.user),
+            "state": pull.state,
+            "draft": False,
+            "merged": pull.merged,
+            "merge_commit_sha": pull.merge_sha,
+            "merged_by": self._user(pull.merged_by) if pull.merged_by else None,
+            "html_url": f"https://git.example/{self.owner}/{self.name}/pulls/{pull.number}",
+            "updated_at": self._stamp(pull.updated),
+            "comments": sum(c.pull == pull.number for c in self.comments.values()),
+            "base": {"label": pull.base, "ref": pull.base, "sha": self.branches["main"], "repo_id": 1},
+            "head": {
+                "label": pull.head,
+                "ref": f"refs/pull/{pull.number}/head" if gone else pull.head,
+                "sha": self.branches.get(pull.head, "0" * 40),
+                "repo_id": 2 if pull.fork else 1,
+            },
+        }
+
+    def _comment(self, comment: FakeComment) -> dict[str, Any]:
+        return {
+            "id": comment.id,
+            "body": comment.body,
+            "user": self._user(comment.user),
+            "created_at": self._stamp(comment.created),
+            "updated_at": self._stamp(comment.updated),
+            "issue_url": "",
+            "pull_request_url": f"https://git.example/{self.owner}/{self.name}/pulls/{comment.pull}",
+        }
+
+    def _stamp(self, at_s: float) -> str:
+        return datetime.fromtimestamp(WALL_0 + at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    _count = itertools.count()
+
+    def _sha(self) -> str:
+        return hashlib.sha1(f"commit {next(self._count)}".encode()).hexdigest()
+
+
+def _ok(body: object, code: int = 200, headers: dict[str, str] | None = None) -> httpx2.Response:
+    return httpx2.Response(code, json=body, headers=headers)
+
+
+def _refusal(code: int, message: str) -> httpx2.Response:
+    return httpx2.Response(code, json={"message": message, "url": "https://git.example/api/swagger"})
+
+
+_N = r"(\d+)"
+_W = r"([^/]+)"
+_ROUTES: tuple[tuple[str, str, Callable[..., httpx2.Response]], ...] = (
+    ("GET", "user", FakeGitea.user),
+    ("GET", "users/search", FakeGitea.search_users),
+    ("GET", "REPO", FakeGitea.repo),
+    ("GET", "REPO/pulls", FakeGitea.list_pulls),
+    ("POST", "REPO/pulls", FakeGitea.create_pull),
+    ("GET", f"REPO/pulls/{_N}", FakeGitea.get_pull),
+    ("PATCH", f"REPO/pulls/{_N}", FakeGitea.edit_pull),
+    ("POST", f"REPO/pulls/{_N}/merge", FakeGitea.merge_pull),
+    ("GET", f"REPO/pulls/{_N}/reviews", FakeGitea.list_reviews),
+    ("POST", f"REPO/pulls/{_N}/reviews", FakeGitea.create_review),
+    ("GET", f"REPO/issues/{_N}/comments", FakeGitea.list_comments),
+    ("POST", f"REPO/issues/{_N}/comments", FakeGitea.create_comment),
+    ("GET", f"REPO/issues/comments/{_N}", FakeGitea.get_comment),
+    ("PATCH", f"REPO/issues/comments/{_N}", FakeGitea.edit_comment),
+    ("DELETE", f"REPO/issues/comments/{_N}", FakeGitea.delete_comment),
+    ("POST", f"REPO/issues/comments/{_N}/reactions", FakeGitea.add_reaction),
+    ("POST", f"REPO/statuses/{_W}", FakeGitea.create_status),
+    ("GET", f"REPO/commits/{_W}/statuses", FakeGitea.list_statuses),
+    ("GET", f"REPO/git/commits/{_W}", FakeGitea.get_commit),
+    ("GET", f"REPO/collaborators/{_W}/permission", FakeGitea.permission),
+    ("GET", "REPO/teams", FakeGitea.list_teams),
+    ("GET", f"teams/{_N}/members/{_W}", FakeGitea.team_member),
+    ("GET", "REPO/hooks", FakeGitea.list_hooks),
+    ("POST", "REPO/hooks", FakeGitea.create_hook),
+    ("PATCH", f"REPO/hooks/{_N}", FakeGitea.edit_hook),
+    ("DELETE", f"REPO/hooks/{_N}", FakeGitea.delete_hook),
+)
