@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from controller.blueprint.entry import Probe
 from controller.errors import AlmaError
@@ -47,6 +47,7 @@ from controller.runtime.run_log import RunLog
 from engines.engine import Conflict, Engine, EngineError, FoundState, Refused, Seal, Transient, Unclear, Values
 
 T = TypeVar("T")
+Sealer: TypeAlias = Callable[[str], Seal]  # op → what its prior state may be sealed with
 _CONFLICTS = 5  # a Conflict from `do` is answered by prior + do again, at most this often
 _UNDO_TRIES = 5  # A6: an inverse that fails for ever is parked
 _DEGRADED_IN_A_ROW = 3  # a platform that says "failed" three times in a row means it
@@ -104,14 +105,14 @@ class LocalExecutor:
     """In this process, on asyncio."""
 
     def __init__(
-        self, engines: Mapping[str, Engine], log: RunLog, seal: Seal, clock: Clock, bounds: Bounds = Bounds()
+        self, engines: Mapping[str, Engine], log: RunLog, sealer: Sealer, clock: Clock, bounds: Bounds = Bounds()
     ) -> None:
-        self._engines, self._log, self._seal, self._clock, self._bounds = engines, log, seal, clock, bounds
+        self._engines, self._log, self._sealer, self._clock, self._bounds = engines, log, sealer, clock, bounds
         self._drivers: dict[str, _Driver] = {}
 
     async def run(self, begun: Begun, fence: Fence, hooks: Hooks) -> RunState:
         """Begin `begun.run`, or go on with it if the journal knows it. Raises LeaseLost; engine errors are data."""
-        driver = _Driver(self._engines, self._log, self._seal, self._clock, self._bounds, fence, hooks)
+        driver = _Driver(self._engines, self._log, self._sealer, self._clock, self._bounds, fence, hooks)
         self._drivers[begun.run] = driver
         try:
             return await driver.drive(begun)
@@ -134,13 +135,13 @@ class _Driver:
         self,
         engines: Mapping[str, Engine],
         log: RunLog,
-        seal: Seal,
+        sealer: Sealer,
         clock: Clock,
         bounds: Bounds,
         fence: Fence,
         hooks: Hooks,
     ) -> None:
-        self._engines, self._log, self._seal, self._clock = engines, log, seal, clock
+        self._engines, self._log, self._sealer, self._clock = engines, log, sealer, clock
         self._bounds, self._fence, self._hooks = bounds, fence, hooks
         self._state: RunState | None = None
         self._tasks: dict[Leg, asyncio.Task[None]] = {}
@@ -366,7 +367,7 @@ class _Driver:
 
     async def _prior(self, engine: Engine, ref: OpRef, step: Step) -> Prior:
         try:
-            return await self._patiently(lambda: engine.prior(step, self._seal), ref)
+            return await self._patiently(lambda: engine.prior(step, self._sealer(self._op(ref, step))), ref)
         except Conflict as e:
             raise _StepFailed(f"{step.key.name} is not what was planned against: {e}") from e
         except EngineError as e:

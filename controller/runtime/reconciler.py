@@ -83,6 +83,12 @@ class StepValues(Protocol):
     async def for_step(self, state: RunState, work: Work, step: Step) -> Values: ...
 
 
+class HeldLease(Fence, Protocol):
+    """The right to mutate one scope, until it is given back."""
+
+    def release(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Requeue:
     """Look again in `after_s` seconds."""
@@ -119,7 +125,7 @@ class Reconciler:
         clearances: Clearances,
         settling: Settling,
         values: StepValues,
-        fence: Callable[[str], Fence],
+        lease: Callable[[str], HeldLease],
         new_id: Callable[[], str],
         clock: Clock,
         metrics: Metrics,
@@ -128,7 +134,7 @@ class Reconciler:
     ) -> None:
         self._source, self._planning, self._executor = source, planning, executor
         self._records, self._clearances, self._settling = records, clearances, settling
-        self._values, self._fence, self._new_id = values, fence, new_id
+        self._values, self._lease, self._new_id = values, lease, new_id
         self._clock, self._metrics = clock, metrics
         self._serving, self._intervals = serving, intervals
         self._heals = HealBudget(clock)
@@ -331,9 +337,11 @@ class Reconciler:
         structlog.contextvars.bind_contextvars(run=run.run, revision=run.revision)
         began_s = self._clock.now_s()
         hooks = _Hooks(self, record, run, began_s)
+        lease = self._lease(record.scope)
         try:
-            state = await self._executor.run(begun, self._fence(record.scope), hooks)
+            state = await self._executor.run(begun, lease, hooks)
         finally:
+            lease.release()
             structlog.contextvars.unbind_contextvars("run", "revision")
         spent_s = self._clock.now_s() - began_s
         self._metrics.observe("alma_reconcile_duration_seconds", spent_s, record.scope, "run")
