@@ -115,7 +115,7 @@ class DockerDaemon:
             self.import_image(image)
 
     def clean(self) -> None:
-        """Removes every container, network and volume; images stay. It is our own daemon: nobody else's are here."""
+        """Removes every container, network, volume, and image not named `alma-test/…`. Nobody else's are here."""
         for container in self.api.containers(all=True):
             with contextlib.suppress(docker.errors.NotFound):
                 self.api.remove_container(container["Id"], v=True, force=True)
@@ -124,6 +124,14 @@ class DockerDaemon:
                 self.api.remove_network(network["Id"])
         for volume in self.api.volumes()["Volumes"] or ():
             self.api.remove_volume(volume["Name"], force=True)
+        self._forget_images()
+
+    def _forget_images(self) -> None:
+        for image in self.api.images():
+            for name in [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]:
+                if not name.startswith(("alma-test/", "<none>")):
+                    with contextlib.suppress(docker.errors.ImageNotFound):  # went with another of its names
+                        self.api.remove_image(name, force=True)
 
     def close(self) -> None:
         """Stops the daemon and removes everything it made: containers, mounts, bridge, folder."""

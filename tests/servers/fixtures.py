@@ -11,6 +11,9 @@ from contextlib import closing
 import pytest
 
 from tests.servers.dockerd import DockerDaemon
+from tests.servers.gitea import GiteaServer
+from tests.servers.prometheus import PrometheusServer
+from tests.servers.registry import Registry
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +33,27 @@ def docker_host(docker_daemon: DockerDaemon) -> Iterator[DockerDaemon]:
         docker_daemon.start()
     docker_daemon.set_live_restore(on=False)
     docker_daemon.clean()
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[Registry]:
+    """An image registry with a login; a test pushes under names of its own."""
+    with closing(Registry()) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gitea() -> Iterator[GiteaServer]:
+    """A Gitea with an administrator; a test makes users and repositories under names of its own."""
+    with closing(GiteaServer()) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> Iterator[PrometheusServer]:
+    """A Prometheus that scrapes what a test names, under a job label of its own."""
+    with closing(PrometheusServer()) as server:
+        server.start()
+        yield server

@@ -28,7 +28,7 @@ class NotBuilt(Exception):
 
 @dataclass(frozen=True, slots=True)
 class GoServer:
-    """One program, built from the module `tests/servers/NAME`, which pins every version it is made of."""
+    """One program, built from the module `tests/servers/go/NAME`, which pins every version it is made of."""
 
     name: str
     module: str  # whose folder holds `folders`
@@ -43,7 +43,7 @@ class GoServer:
 
     def source(self) -> Path:
         """The folder of our module that requires it."""
-        return _HERE / self.name
+        return _HERE / "go" / self.name
 
     def fingerprint(self) -> str:
         """Equal for equal inputs of the build."""

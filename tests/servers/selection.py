@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.servers import dockerd
+from tests.servers import dockerd, gitea, prometheus, registry
 
 Why = str
 
 NEEDS: dict[str, Callable[[], Why | None]] = {
     "docker": dockerd.missing,
+    "gitea": gitea.missing,
+    "prometheus": prometheus.missing,
+    "registry": registry.missing,
 }
-_OF_FIXTURE = {"docker_daemon": "docker", "docker_host": "docker"}
+_OF_FIXTURE = {"docker_daemon": "docker", "docker_host": "docker"} | {name: name for name in NEEDS}
 _OF_MARK = {"container": ("docker",)}
 _NOT_RUN = pytest.StashKey[dict[Why, list[str]]]()
 
