@@ -209,7 +209,7 @@ class LocalForge:
         if await self._asked(self._git.is_ancestor(head, tip)):
             return None
         title = await self._asked(self._git.subject(head)) or branch.removeprefix(PREFIX)
-        record = Record(number, branch, title, "", PUSHER, head, base_tip=tip)
+        record = Record(number, branch, title, "", PUSHER, head, since=tip, base_tip=tip)
         await self._put(record)
         return record
 
@@ -217,7 +217,7 @@ class LocalForge:
         """With its branch at `head`."""
         if record.state is PullState.MERGED:
             return record
-        merge_sha = await self._merged_as(head, record.base_tip, tip)
+        merge_sha = await self._merged_as(record, head, tip)
         if merge_sha:
             return record.changed(state=PullState.MERGED, head_sha=head, merge_sha=merge_sha, base_tip=tip, gone=False)
         state = PullState.OPEN if record.gone else record.state
@@ -227,17 +227,17 @@ class LocalForge:
         """With its branch deleted: merged just before, or closed by it."""
         if record.state is not PullState.OPEN:
             return record
-        merge_sha = await self._merged_as(record.head_sha, record.base_tip, tip)
+        merge_sha = await self._merged_as(record, record.head_sha, tip)
         if merge_sha:
             return record.changed(state=PullState.MERGED, merge_sha=merge_sha, base_tip=tip)
         return record.changed(state=PullState.CLOSED, gone=True)
 
-    async def _merged_as(self, head: str, since: str, tip: str) -> str | None:
+    async def _merged_as(self, record: Record, head: str, tip: str) -> str | None:
         """The commit that brought `head` in. A branch that was set back to where the tracked branch already was has
         lost its commits; nobody merged them."""
-        if since == tip or await self._asked(self._git.is_ancestor(head, since)):
+        if record.base_tip == tip or await self._asked(self._git.is_ancestor(head, record.base_tip)):
             return None
-        return await self._asked(self._git.find_merged(head, since, tip))
+        return await self._asked(self._git.find_merged(head, record.since, tip))
 
     async def _at_head(self, number: int, head_sha: str) -> Record:
         await self._look()

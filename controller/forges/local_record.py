@@ -25,7 +25,8 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`base_tip`: where the tracked branch stood when the branch was last seen unmerged. `gone`: closed because the
+    """Where the tracked branch stood when the pull request was found (`since`), and when it was last seen unmerged
+    (`base_tip`). `gone`: closed because the
     branch was deleted, so the branch coming back opens it again. `version` grows with every change."""
 
     number: int
@@ -34,6 +35,7 @@ class Record:
     body: str
     author: Account
     head_sha: str
+    since: str
     base_tip: str
     state: PullState = PullState.OPEN
     merge_sha: str | None = None
