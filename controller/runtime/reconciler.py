@@ -17,7 +17,8 @@ from controller.plan.change import ClearedBy
 from controller.plan.health import HealthState, SyncState, worst
 from controller.plan.limits import Allowance
 from controller.plan.resource import Part
-from controller.plan.step import Fence, Step
+from controller.plan.step import Fence
+from controller.runtime.carrying import RunHooks, StepValues
 from controller.runtime.clock import Clock
 from controller.runtime.decide import Circumstances, Decision, ScopePolicy, Verdict, decide, is_heal
 from controller.runtime.drift import HealBudget, drift_items
@@ -25,11 +26,10 @@ from controller.runtime.executor import Executor, LeaseLost
 from controller.runtime.planning import Planned, Planning, Wanted
 from controller.runtime.progress import count_results
 from controller.runtime.records import Records, RunRecord, ScopeRecord
-from controller.runtime.run import Begun, Event, RunState, RunWord, Work, after_superseding
+from controller.runtime.run import Begun, RunState, RunWord, after_superseding
 from controller.runtime.settle import Settling
 from controller.runtime.work_queue import Priority
 from controller.telemetry import Metrics
-from engines.engine import Values
 
 _log = structlog.get_logger("reconciler")
 
@@ -77,12 +77,6 @@ class Clearances(Protocol):
     async def pulls(self, record: ScopeRecord, revision: str) -> tuple[int, ...]: ...
 
 
-class StepValues(Protocol):
-    """Values for the markers of a step, made right before it is sent."""
-
-    async def for_step(self, state: RunState, work: Work, step: Step) -> Values: ...
-
-
 class HeldLease(Fence, Protocol):
     """The right to mutate one scope, until it is given back."""
 
@@ -95,6 +89,15 @@ class Requeue:
 
     after_s: float
     priority: Priority = Priority.DRIFT
+
+
+@dataclass(frozen=True, slots=True)
+class _Takeover:
+    """A newer revision that may run now, in the place of the run at a barrier."""
+
+    run: str
+    decision: Decision
+    head: ScopeHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,35 +337,45 @@ class Reconciler:
         await self._carry(record, run, begun)
 
     async def _carry(self, record: ScopeRecord, run: RunRecord, begun: Begun) -> None:
+        """To its end, and through any newer run that takes it over at a barrier (I13)."""
         structlog.contextvars.bind_contextvars(run=run.run, revision=run.revision)
+        takeover: list[_Takeover] = []
+
+        async def newer(state: RunState) -> str | None:
+            found = None if run.heal else await self._newer_for(record, run)
+            takeover[:] = [found] if found else []
+            return found.run if found else None
+
         began_s = self._clock.now_s()
-        hooks = _Hooks(self, record, run, began_s)
+        hooks = RunHooks(run, self._values, self._settling, self._clock, newer)
         lease = self._lease(record.scope)
         try:
             state = await self._executor.run(begun, lease, hooks)
         finally:
             lease.release()
             structlog.contextvars.unbind_contextvars("run", "revision")
-        spent_s = self._clock.now_s() - began_s
-        self._metrics.observe("alma_reconcile_duration_seconds", spent_s, record.scope, "run")
-        await self._settle(record, run, state, hooks)
-
-    async def _settle(self, record: ScopeRecord, run: RunRecord, state: RunState, hooks: _Hooks) -> None:
-        _log.info("run ended", run=run.run, word=state.word)
-        self._metrics.count("alma_reconcile", record.scope, state.word)
-        if state.word in (RunWord.UNDONE, RunWord.PARKED):
-            self._metrics.count("alma_rollbacks", record.scope, state.word)
-        count_results(self._metrics, state, self._planning.engine_of)
+        self._measure(record.scope, run, state, self._clock.now_s() - began_s)
         record, run = await self._settling.ended(record, run, state, hooks.seconds)
-        if state.word is RunWord.SUPERSEDED and hooks.takeover:
-            newer, decision, head = hooks.takeover
-            fresh = await self._settling.begin(
-                record, head.revision, head.tree, decision, False, head.pinned, lambda: newer
-            )
-            begun = after_superseding(newer, decision.plan, state)
-            await self._carry(replace(record, run=newer, waiting=None), fresh, begun)
+        if state.word is RunWord.SUPERSEDED and takeover:
+            await self._take_over(record, takeover[0], state)
 
-    async def newer_for(self, record: ScopeRecord, run: RunRecord) -> tuple[str, Decision, ScopeHead] | None:
+    def _measure(self, scope: str, run: RunRecord, state: RunState, spent_s: float) -> None:
+        _log.info("run ended", run=run.run, word=state.word, seconds=round(spent_s, 2))
+        self._metrics.observe("alma_reconcile_duration_seconds", spent_s, scope, "run")
+        self._metrics.count("alma_reconcile", scope, state.word)
+        if state.word in (RunWord.UNDONE, RunWord.PARKED):
+            self._metrics.count("alma_rollbacks", scope, state.word)
+        count_results(self._metrics, state, self._planning.engine_of)
+
+    async def _take_over(self, record: ScopeRecord, newer: _Takeover, older: RunState) -> None:
+        head, decision = newer.head, newer.decision
+        fresh = await self._settling.begin(
+            record, head.revision, head.tree, decision, False, head.pinned, lambda: newer.run
+        )
+        begun = after_superseding(newer.run, decision.plan, older)
+        await self._carry(replace(record, run=newer.run, waiting=None), fresh, begun)
+
+    async def _newer_for(self, record: ScopeRecord, run: RunRecord) -> _Takeover | None:
         """At a barrier: the branch has moved on and its content may run now. Planned, limited and gated here."""
         current = await self._records.get(ScopeRecord, record.scope) or record
         head = await self._source.head(current)
@@ -377,7 +390,7 @@ class Reconciler:
         decision = await self._decide(planned, current, head)
         if decision.verdict is not Verdict.GO:
             return None
-        return self._new_id(), decision, head
+        return _Takeover(self._new_id(), decision, head)
 
     # --- notes ---
 
@@ -388,34 +401,6 @@ class Reconciler:
             await self._records.save("scope.seen", after)
         show_scope(self._metrics, after)
         return after
-
-
-class _Hooks:
-    """What one run asks of the loop."""
-
-    def __init__(self, reconciler: Reconciler, record: ScopeRecord, run: RunRecord, began_s: float) -> None:
-        self._reconciler, self._record, self._run = reconciler, record, run
-        self._began_s = began_s
-        self.seconds: dict[int, tuple[float, float]] = {}
-        self.takeover: tuple[str, Decision, ScopeHead] | None = None
-
-    async def values(self, state: RunState, work: Work, step: Step) -> Values:
-        return await self._reconciler._values.for_step(state, work, step)
-
-    async def newer(self, state: RunState) -> str | None:
-        if self._run.heal:
-            return None
-        self.takeover = await self._reconciler.newer_for(self._record, self._run)
-        return self.takeover[0] if self.takeover else None
-
-    def progressed(self, state: RunState, events: Sequence[Event]) -> None:
-        now_s = self._reconciler._clock.now_s()
-        for event in events:
-            ref = getattr(event, "ref", None)
-            if ref is not None:
-                first, _ = self.seconds.get(ref.work, (now_s, now_s))
-                self.seconds[ref.work] = (first, now_s)
-        self._reconciler._settling.progressed(self._run, state, self.seconds)
 
 
 def show_scope(metrics: Metrics, record: ScopeRecord) -> None:

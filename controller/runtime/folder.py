@@ -1,0 +1,76 @@
+"""A folder on this machine as desired state, for commands that need no Git (`alma plan PATH`, `alma deploy PATH`)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller.blueprint.limits import DEFAULT_LIMITS
+from controller.blueprint.loader import check_sizes, load_scope
+from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeConfig, blueprint_files, load_repository
+from controller.errors import InvalidInput, Place, Problem
+from controller.plan.resource import Allow
+from controller.runtime.planning import Wanted
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What was read: `files` relative to the root, and what `alma.yaml` there says (or one scope named after it)."""
+
+    root: Path
+    repository: Repository
+    files: Mapping[str, bytes]
+
+    def wanted(self, scope: ScopeConfig, targets: Mapping[str, tuple[str, ...]], allow: Allow) -> Wanted:
+        """Raises InvalidInput with every mistake at its place."""
+        kept = blueprint_files(self.files, scope, self.repository.prices)
+        loaded = load_scope({f: self.files[f] for f in kept}, scope)
+        return Wanted(scope.name, "worktree", loaded.entries, scope.targets or targets, allow, self._content(kept))
+
+    def _content(self, kept: tuple[str, ...]) -> str:
+        digest = hashlib.sha256()
+        for name in kept:
+            digest.update(name.encode() + b"\0" + hashlib.sha256(self.files[name]).digest())
+        return digest.hexdigest()[:40]
+
+
+def read_folder(path: Path) -> Folder:
+    """Read a folder, or one file as the only blueprint of a scope named after its folder. Links are not followed, sizes
+    are checked before reading. Raises InvalidInput."""
+    if not path.exists():
+        raise InvalidInput(f"{path}: no such file or folder", hint="name a folder of blueprints or one blueprint")
+    root = path.absolute() if path.is_dir() else path.absolute().parent
+    names = sorted(_names(root)) if path.is_dir() else [path.name]
+    try:
+        check_sizes({n: (root / n).lstat().st_size for n in names}, DEFAULT_LIMITS)
+        files = {n: (root / n).read_bytes() for n in names}
+    except OSError as e:
+        raise InvalidInput(f"{e.filename}: {e.strerror}") from e
+    text = files.pop(REPOSITORY_FILE, None)
+    return Folder(root, load_repository(text, default_scope=scope_name(root)), files)
+
+
+def scope_name(root: Path) -> str:
+    """The folder's name as a scope may be called."""
+    plain = re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-")[:40].strip("-")
+    return plain or "default"
+
+
+def _names(root: Path) -> Iterator[str]:
+    """YAML and JSON below `root`, nothing hidden, no links."""
+    for folder, below, names in os.walk(root, followlinks=False):
+        below[:] = sorted(d for d in below if not d.startswith(".") and not (Path(folder) / d).is_symlink())
+        for name in names:
+            full = Path(folder) / name
+            if name.endswith(_SUFFIXES) and not name.startswith("."):
+                relative = full.relative_to(root).as_posix()
+                if not stat.S_ISREG(full.lstat().st_mode):
+                    raise InvalidInput([Problem(Place(relative), "is a link or no regular file; it is not followed")])
+                yield relative
