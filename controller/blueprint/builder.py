@@ -120,18 +120,17 @@ class Builder:
             self._problem(event, _TAGS if event.tag is not None else "NUL (U+0000) is not allowed in text")
         top, start = self._top, event.start_mark
         at = mark(start.line, start.column)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = (text if event.style or top.key is None else self._value(event, text), 1)
+        value: Plain = text
         if top.key is None:
             top.key, top.key_at = text, at
             self._check_key(top, event, text)
-        elif event.style:
-            top.put(text, at)
         else:
-            value = self._value(event, text)
+            value = text if event.style else self._value(event, text)
             if type(value) is not str and top.values is not None:
                 top.raw[top.key] = text
             top.put(value, at)
+        if event.anchor is not None:
+            self._anchor(event, event.anchor, (value, 1))
 
     def _value(self, event: Event, text: str) -> Plain:
         try:
@@ -167,7 +166,7 @@ class Builder:
         if len(self._stack) > self._limits.depth:
             self._stop(event, f"nested deeper than {self._limits.depth} levels")
         if event.anchor is not None:
-            self._anchors[event.anchor] = None
+            self._anchor(event, event.anchor, None)
         values: dict[str, Node] | None = {} if type(event) is yaml.MappingStartEvent else None
         at = mark(event.start_mark.line, event.start_mark.column)
         self._top = _Frame(at, event.anchor, self._nodes - 1, values)
@@ -178,7 +177,7 @@ class Builder:
             self._merge(frame, *frame.merged)
         node = frame.closed()
         if frame.anchor is not None:
-            self._anchors[frame.anchor] = (node, self._nodes - frame.before)
+            self._anchor(event, frame.anchor, (node, self._nodes - frame.before))
         self._top.put(node, frame.at)
 
     def _merge(self, into: _Frame, merged: Node, at: Mark) -> None:
@@ -194,6 +193,11 @@ class Builder:
                     into.marks += source.marks[2 * index : 2 * index + 2]
                     if key in source.raw:
                         into.raw[key] = source.raw[key]
+
+    def _anchor(self, event: Event, name: str, target: tuple[Node, int] | None) -> None:
+        self._anchors[name] = target
+        if len(self._anchors) > self._limits.anchors:
+            self._stop(event, f"more than {self._limits.anchors:,} anchors")
 
     def _alias(self, event: Event) -> None:
         if self._top.key is None:

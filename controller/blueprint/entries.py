@@ -51,6 +51,10 @@ def entry_of(written: Written, names: Names, scope: ScopeConfig, problems: list[
     specs = _map(spec.specs, names, "specs", report)
     network = _map(spec.network, names, "network", report)
     backup = _map(spec.backup, names, "backup", report)
+    # What came back as it was holds no reference.
+    filled = [
+        new for new, old in ((specs, spec.specs), (network, spec.network), (backup, spec.backup)) if new is not old
+    ]
     return Entry(
         scope=scope.name,
         blueprint=blueprint.name,
@@ -64,8 +68,8 @@ def entry_of(written: Written, names: Names, scope: ScopeConfig, problems: list[
         specs=_one_disk(specs, report),
         network=network,
         backup=backup,
-        metadata=_map({**blueprint.metadata, **spec.metadata}, names, "metadata", report),
-        dependencies=_dependencies(spec, names, (specs, network, backup), report),
+        metadata=_map(_over(spec.metadata, blueprint.metadata), names, "metadata", report),
+        dependencies=_dependencies(spec, names, filled, report),
         health=_probe(spec.health, names, report) if spec.health else None,
         lifecycle=_lifecycle(spec.lifecycle),
         wave=spec.wave,
@@ -85,14 +89,16 @@ def entry_of(written: Written, names: Names, scope: ScopeConfig, problems: list[
 Report = Callable[[str, str], None]
 
 
-def _map(content: Mapping[str, Value], names: Names, path: str, report: Report) -> Mapping[str, Value]:
-    if not content:
-        return content
+def _map(content: dict[str, Value], names: Names, path: str, report: Report) -> Mapping[str, Value]:
     value = interpreted(content, names, path, report)
     if isinstance(value, Mapping):
         return value
     report(path, "must be a map")
     return {}
+
+
+def _over(nearer: dict[str, Value], farther: dict[str, Value]) -> dict[str, Value]:
+    return {**farther, **nearer} if farther and nearer else nearer or farther
 
 
 def _text(text: str | None, names: Names, path: str, report: Report) -> str | None:
@@ -129,8 +135,7 @@ def _dependencies(
     """What is named and what is referred to, as full ids in order, each once."""
     found = {full for i, name in enumerate(spec.dependencies) if (full := _known(i, name, names, report))}
     for part in parts:
-        if part:
-            found.update(_referred(part))
+        found.update(_referred(part))
     return tuple(sorted(found))
 
 

@@ -14,6 +14,7 @@ class Limits:
     depth: int = 64
     nodes: int = 100_000
     aliases: int = 100
+    anchors: int = 1_000
     problems: int = 100
     scope_files: int = 5_000
     scope_bytes: int = 10 << 20

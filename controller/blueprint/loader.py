@@ -58,7 +58,7 @@ class LoadedScope:
 
 def check_sizes(sizes_bytes: Mapping[str, int], limits: Limits = DEFAULT_LIMITS) -> None:
     """Refuse a scope by the sizes of its files alone, before any of them is read. Raises InvalidInput."""
-    problems = [too_large(f, size, limits) for f, size in sizes_bytes.items() if size > limits.file_bytes]
+    problems: list[Problem] = []
     if len(sizes_bytes) > limits.scope_files:
         text = f"{len(sizes_bytes):,} blueprint files; a scope may have {limits.scope_files:,}: split the scope"
         problems.append(Problem(None, text))
@@ -66,8 +66,8 @@ def check_sizes(sizes_bytes: Mapping[str, int], limits: Limits = DEFAULT_LIMITS)
     if total > limits.scope_bytes:
         text = f"{total:,} bytes of blueprints; a scope may have {limits.scope_bytes:,}: split the scope"
         problems.append(Problem(None, text))
-    if problems:
-        raise InvalidInput(problems[: limits.problems])
+    problems += [too_large(f, size, limits) for f, size in sizes_bytes.items() if size > limits.file_bytes]
+    _raise(problems, limits)
 
 
 def parse_blueprint(file: str, data: bytes, limits: Limits = DEFAULT_LIMITS) -> ParsedBlueprint:
@@ -141,7 +141,9 @@ def _content(node: Map) -> object:
 
 
 def _as_written(item: Map) -> dict[str, str]:
-    return {key: item.raw[key] for key in _AS_WRITTEN if type(item.values.get(key)) in (int, Decimal)}
+    # A number that came through an alias is not written here; its value says the same in its own form.
+    numbers = {key: item.values[key] for key in _AS_WRITTEN if type(item.values.get(key)) in (int, Decimal)}
+    return {key: item.raw.get(key, str(number)) for key, number in numbers.items()}
 
 
 def _resources(node: Map) -> list[Map]:

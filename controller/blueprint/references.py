@@ -101,13 +101,15 @@ class Names:
 
 
 def interpreted(value: Value, names: Names, path: str, report: Report) -> Value:
-    """`value` with references and secrets as markers and lists as tuples. Mistakes go to `report(path, message)`."""
+    """`value` (dicts, tuples, plain scalars) with references and secrets as markers. Mistakes go to
+    `report(path, message)`. What holds no reference is returned as it is, not copied."""
     if isinstance(value, str):
         return value if "${" not in value else _guarded(lambda: _text(value, names), path, report)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return _map(value, names, path, report)
     if isinstance(value, tuple):
-        return tuple([interpreted(item, names, f"{path}.{i}", report) for i, item in enumerate(value)])
+        items = tuple([interpreted(item, names, f"{path}.{i}", report) for i, item in enumerate(value)])
+        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
     return value
 
 
@@ -119,20 +121,24 @@ def _guarded(read: Callable[[], Value], path: str, report: Report) -> Value:
         return None
 
 
-def _map(value: Mapping[str, Value], names: Names, path: str, report: Report) -> Value:
+def _map(value: dict[str, Value], names: Names, path: str, report: Report) -> Value:
     if len(value) == 1:
         ((key, item),) = value.items()
         if key == "secret" and isinstance(item, str):
-            return _guarded(lambda: secret(item), path, report)
+            reference = item
+            return _guarded(lambda: secret(reference), path, report)
         if key in _JOURNAL_TAGS:
             report(path, f"a map with the one key {key} is reserved; add a second key or rename it")
-    for key in value:
+    changed: dict[str, Value] = {}
+    for key, item in value.items():
         if "${" in key:
             report(path, f"{shown(key, 80)}: references stand in values, not in keys")
-    return {
-        key: item if type(item) is str and "${" not in item else interpreted(item, names, f"{path}.{key}", report)
-        for key, item in value.items()
-    }
+        if type(item) is str and "${" not in item:
+            continue
+        new = interpreted(item, names, f"{path}.{key}", report)
+        if new is not item:
+            changed[key] = new
+    return {**value, **changed} if changed else value
 
 
 def _text(text: str, names: Names) -> Value:
