@@ -29,7 +29,7 @@ _TAG_OF = {cls: tag for tag, cls in _TAGS.items()}
 
 def to_json(value: object) -> Json:
     """JSON for a dataclass of ours or any Value in it. Sets come out sorted, so equal things give equal text."""
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int | float | str):
         return value.value if isinstance(value, Enum) else value
     if type(value) in _TAG_OF:
         return {_TAG_OF[type(value)]: _attributes(value)}

@@ -1,0 +1,99 @@
+"""Deploy and destroy without Git: the caller's own credentials are the authority (I1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from controller.errors import RefusedByPolicy
+from controller.journal.lease import Leases
+from controller.plan.change import ClearedBy
+from controller.plan.limits import Allowance, Listed, PruneLimits, clear, over_budget
+from controller.plan.step import Action
+from controller.runtime.carrying import RunHooks, StepValues
+from controller.runtime.clock import Clock
+from controller.runtime.decide import Decision, Verdict
+from controller.runtime.executor import Executor
+from controller.runtime.planning import Planned, Planning, Wanted
+from controller.runtime.records import Records, RunRecord, ScopeRecord
+from controller.runtime.run import Begun
+from controller.runtime.settle import Settling
+
+LOCAL = "local-folder"  # the repository that records of such scopes name
+
+
+@dataclass(frozen=True, slots=True)
+class Standalone:
+    """What a deploy by hand stands on."""
+
+    planning: Planning
+    executor: Executor
+    records: Records
+    settling: Settling
+    values: StepValues
+    leases: Leases
+    clock: Clock
+    new_id: Callable[[], str]
+    caller: str  # `os:alice`
+
+    async def plan(self, wanted: Wanted) -> Planned:
+        """Desired against live. Raises InvalidInput, RefusedByPolicy, Unreachable."""
+        record = await self.records.get(ScopeRecord, wanted.scope)
+        return await self.planning.plan(wanted, former_edges=record.edges if record else None)
+
+    def needs_digest(self, planned: Planned, limits: PruneLimits) -> str | None:
+        """Why a plain yes is not enough (I17), or None. A destroy is asked for as such, so an empty desired state by
+        itself is no reason there."""
+        plan = planned.plan
+        gone = plan.count(Action.DESTROY)
+        counted = replace(plan, wanted=max(plan.wanted, 1)) if gone else plan
+        return over_budget(counted, limits)
+
+    async def deploy(self, planned: Planned, limits: PruneLimits, confirm: str | None) -> RunRecord:
+        """Carry the plan out: verified, or undone. Raises RefusedByPolicy above the prune limits without the digest."""
+        too_much = self.needs_digest(planned, limits)
+        if too_much and not (confirm and len(confirm) >= 8 and planned.plan.digest.startswith(confirm)):
+            raise RefusedByPolicy(too_much, hint=f"look at the plan, then: --confirm {planned.plan.digest[:12]}")
+        scope = planned.plan.scope
+        record = await self.records.get(ScopeRecord, scope) or ScopeRecord(scope, LOCAL)
+        listed = frozenset(Listed.of(c) for c in planned.plan.changes)
+        plan = clear(planned.plan, [Allowance(ClearedBy.CALLER, self.caller, "", listed)])
+        decision = Decision(Verdict.GO, plan)
+        tree = planned.plan.fingerprint[:40]
+        run = await self.settling.begin(record, plan.revision, tree, decision, False, False, self.new_id)
+        return await self._carry(replace(record, run=run.run), run, Begun(run.run, plan))
+
+    async def finish(self, record: ScopeRecord) -> RunRecord | None:
+        """Go on with a run that an earlier process left behind."""
+        run = await self.records.get(RunRecord, record.run) if record.run else None
+        begun = await self.settling.begun(run.run) if run else None
+        if run is None or begun is None:
+            await self.records.save("scope.run-lost", replace(record, run=None))
+            return None
+        return await self._carry(record, run, begun)
+
+    async def _carry(self, record: ScopeRecord, run: RunRecord, begun: Begun) -> RunRecord:
+        hooks = RunHooks(run, self.values, self.settling, self.clock)
+        lease = self.leases.take(record.scope)
+        try:
+            state = await self.executor.run(begun, lease, hooks)
+        finally:
+            lease.release()
+        _, run = await self.settling.ended(record, run, state, hooks.seconds)
+        return run
+
+
+class Unattended:
+    """Tells nobody, reverts nothing, brings no pull request in: what a deploy by hand settles with."""
+
+    def run_moved(self, run: RunRecord) -> None:
+        return None
+
+    def scope_synced(self, record: ScopeRecord, revision: str) -> None:
+        return None
+
+    async def open(self, record: ScopeRecord, run: RunRecord) -> int | None:
+        return None
+
+    async def pulls(self, record: ScopeRecord, revision: str) -> tuple[int, ...]:
+        return ()
