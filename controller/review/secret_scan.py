@@ -35,12 +35,13 @@ _FORMATS = re.compile(
 )
 _IN_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@]*:([^\s@]+)@")
 _NAMED = re.compile(
-    r"(?:^|[._\-/ ])?(?:passwor[dt]|passwd|passphrase|pass|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
-    r"|client[_-]?secret|encryption[_-]?key|signing[_-]?key|secret[_-]?key|credentials?|auth[_-]?key)"
-    r"(?:[_.-]?(?:base64|b64|value|hash))?$",
+    r"(?:passwor[dt]|passwd|passphrase|(?:^|[._/ -])(?:pass|pwd)|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
+    r"|encryption[_-]?key|signing[_-]?key|credentials?|auth[_-]?key)(?:[_.-]?(?:base64|b64|value|hash))?$",
     re.IGNORECASE,
 )
-_NOT_NAMED = re.compile(r"(?:max|min|limit|count|length|ttl|expiry|timeout|public|bypass)[_-]?\w*$", re.IGNORECASE)
+_NOT_NAMED = re.compile(
+    r"(?:^|[._-])(?:max|min|limit|count|length|ttl|expiry|timeout|public|bypass|enable)[_-]", re.IGNORECASE
+)
 _OPTION = re.compile(r"--?([A-Za-z][\w.-]*)[= ]\s*(\S+)")
 _ASSIGNED = re.compile(r"\b([A-Za-z][\w.-]*)=(\S+)")
 _HARMLESS = re.compile(
@@ -80,15 +81,16 @@ def _suspicious(path: str, text: str) -> bool:
     in_url = _IN_URL.search(text)
     if in_url and not _HARMLESS.match(in_url.group(1)):
         return True
-    if _names_a_secret(path) and not _HARMLESS.match(text):
+    if names_a_secret(path) and not _HARMLESS.match(text):
         return True
     pairs = _OPTION.findall(text) + _ASSIGNED.findall(text)
-    if any(_names_a_secret(name) and not _HARMLESS.match(given.strip("'\"")) for name, given in pairs):
+    if any(names_a_secret(name) and not _HARMLESS.match(given.strip("'\"")) for name, given in pairs):
         return True
     return any(_random(token) for token in _TOKEN.findall(_ID_SHAPES.sub(" ", text)))
 
 
-def _names_a_secret(path: str) -> bool:
+def names_a_secret(path: str) -> bool:
+    """True if the last part of `path` is what people call a secret (`DB_PASSWORD`, `api-key`)."""
     name = path.rpartition(".")[2]
     return bool(_NAMED.search(name)) and not _NOT_NAMED.search(name) and not name.lower().endswith(("_file", "-file"))
 

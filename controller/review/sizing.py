@@ -14,7 +14,7 @@ from controller.blueprint.value import Value
 FREE_TYPES = frozenset({"network", "image", "config", "firewall", "pool", "tags", "secret", "backup-job", "snapshot"})
 _STORES = frozenset({"volume", "storage", "disk"})
 
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)([bB]?)\s*")
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgGtTpP]?)(i?)([bB]?)\s*")
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
 
@@ -33,7 +33,8 @@ class Sizing:
         """`2 × 4 vCPU, 8 GiB, 100 GB ssd`."""
         parts = [f"{Decimal(self.cpu_millicores) / 1000:f} vCPU"] if self.cpu_millicores else []
         parts += [f"{_round(Decimal(self.memory_bytes) / 2**30)} GiB"] if self.memory_bytes else []
-        parts += [f"{_round(Decimal(n) / 10**9)} GB {kind}" for kind, n in self.disks]
+        named = (("disk" if kind == "default" else kind, n) for kind, n in self.disks)
+        parts += [f"{_round(Decimal(n) / 10**9)} GB {kind}" for kind, n in named]
         return (f"{self.copies} × " if self.copies > 1 else "") + ", ".join(parts)
 
 

@@ -1,5 +1,6 @@
-"""The rules of the audit. A rule is one function in one of these files; `RULES` is all of them."""
+"""The rules of the audit. A rule is one function in one of these files, listed at its end; `RULES` is all of them."""
 
+from controller.review.rules import changes, exposure, isolation, reliability
 from controller.review.rules.rule import Rule
 
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (*isolation.RULES, *exposure.RULES, *reliability.RULES, *changes.RULES)

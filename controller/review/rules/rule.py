@@ -60,6 +60,7 @@ class Sample:
     lost: tuple[str, ...] = ()
     capacity: Capacity = Capacity()
     claims: frozenset[Claim] = frozenset()
+    down_s: int | None = None
     others: tuple[Entry, ...] = ()
 
     def view(self) -> ScopeView:
@@ -94,6 +95,7 @@ class Sample:
             lost=self.lost,
             steps=(step,),
             claims=self.claims,
+            down_s=self.down_s,
         )
         return Change(effect, "one", 0, place=entry.place)
 
