@@ -25,7 +25,7 @@ _ASCII_LOWER = {c: c + 32 for c in range(ord("A"), ord("Z") + 1)}
 # ANSI sequences (CSI, OSC and other strings, two-byte escapes), then every control, bidi, invisible or tag character.
 _SEQUENCES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,16}[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\|\x9c)"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x80-\x9f]{0,4096}(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]{0,4}[0-~]"
 )
 _INVISIBLE = re.compile(
@@ -37,7 +37,7 @@ _INVISIBLE = re.compile(
 _FILLING = (re.compile(r"[\s\\]+"), re.compile(r"(?:\\[rn]|[\s\\])+"))
 _LINE_END = re.compile(r"\n|\\[rn]")
 
-_PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[\s\S]{0,65536}?(?:-----END [A-Z0-9 ]{0,40}-----|\Z)")
+_PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,40}-----|\Z)")
 _HEADER = re.compile(
     r"(?i)\b((?:proxy-)?authorization|x-(?:api-key|registry-auth|vault-token|gitlab-token|auth-token|amz-security-token)"
     r"|private-token|job-token|(?:set-)?cookie|CSRFPreventionToken)([\"']?\s{0,8}[:=]\s{0,8}[\"']?)([^\"'\r\n]{1,8192})"
@@ -46,7 +46,7 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic)(\s+)([A-Za-z0-9._~+/=-]{8,})")
 _USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,30}://)[^\s/?#\"'<>]{1,1024}@")
 _PLAIN_USER = re.compile(r"(?i)(?:ssh|git\+ssh|sftp)://[a-z_][a-z0-9_-]{0,31}@")  # a name alone is none of ours
 _ASSIGNED = re.compile(
-    r"(?i)([a-z0-9_.-]{0,64}(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
+    r"(?i)((?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
     r"|client[_-]?secret|pwd)[\"']?\s{0,4}(?:=|(?<=[\"'])\s{0,4}:)\s{0,4}[\"']?)"
     r"(?!env:|file:|\(secret\)|\$\{|null\b|true\b|false\b)([^\s\"',;&<>]{3,4096})"
 )
@@ -54,9 +54,9 @@ _TOKENS = re.compile(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_[A-Za-z0-9_]{20,255}|gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent)-[\w.-]{16,255}"
     r"|xox[abeoprs]-[A-Za-z0-9-]{10,255}|A[KS]IA[A-Z0-9]{16}|AIza[\w-]{35}|sk-[A-Za-z0-9_-]{20,255}|npm_[A-Za-z0-9]{36}"
     r"|dop_v1_[a-f0-9]{64}|hv[sb]\.[\w-]{20,255}|pypi-[\w-]{16,512}|AGE-SECRET-KEY-1[A-Z0-9]{40,80}"
-    r"|eyJ[\w-]{8,4096}\.eyJ[\w-]{8,4096}\.[\w-]{0,4096})"
+    r"|eyJ[\w-]{8,512}\.eyJ[\w-]{8,4096}\.[\w-]{0,4096})"
 )
-_PVE_TOKEN = re.compile(r"([\w.@-]{1,80}![\w.-]{1,64}[=:])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_PVE_TOKEN = re.compile(r"(![\w.-]{1,64}[=:])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 class Redactor:

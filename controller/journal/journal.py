@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import orjson
-from sqlalchemy import delete, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.errors import AlmaError
 from controller.journal.anchor import AnchorFile, Head
-from controller.journal.chain import ChainReport, Json, Row, canonical, document_digest, text_digest
+from controller.journal.chain import ChainReport, Json, Row, document_digest, text_digest
+from controller.journal.commit import Request, drafted, fail, keep_sealed, tell, write
 from controller.journal.database import Database, create_file, database_path
 from controller.journal.examine import examine, head_of, rows_after, standing_of
-from controller.journal.failure import JournalDamaged, JournalUnavailable, StaleStream
+from controller.journal.failure import JournalDamaged, JournalUnavailable
 from controller.journal.lock import FileLock
-from controller.journal.projections import ONLY_DOCUMENTS, Document, Draft, Entry, Recorded, Standing
+from controller.journal.projections import Document, Draft, Entry, Recorded, Standing
 from controller.journal.tables import DOCUMENTS, RECORDS, SEALED
 
 __all__ = ["ChainReport", "Document", "Entry", "Journal", "Recorded"]
 
 _BATCH_MAX = 256  # appends that share one commit
-
-
-@dataclass(slots=True)
-class _Request:
-    """One caller's append, already text, so that a bad body fails its own caller only."""
-
-    stream: str
-    entries: list[tuple[str, str]]
-    documents: list[tuple[str, str, str | None]]
-    sealed: Mapping[str, str]
-    expect: int | None
-    bodies: list[Mapping[str, Json]]
-    answer: asyncio.Future[tuple[Recorded, ...]] = field(repr=False)
 
 
 class Journal:
@@ -46,7 +34,7 @@ class Journal:
     def __init__(self, database: Database, anchor: AnchorFile, lock: FileLock, now: Callable[[], datetime]) -> None:
         self._database, self._anchor, self._lock, self._now = database, anchor, lock, now
         self._standing = Standing()
-        self._pending: list[_Request] = []
+        self._pending: list[Request] = []
         self._flushing: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._damage: JournalDamaged | None = None
@@ -63,9 +51,9 @@ class Journal:
         `renew_anchor` accepts the head as it is, after a person restored a backup.
         """
         path = database_path(url)
-        lock = FileLock.acquire(path.with_name(path.name + ".lock"))
+        lock = FileLock.acquire(_beside(path, ".lock"))
         database = Database(path)
-        journal = cls(database, AnchorFile(path.with_name(path.name + ".anchor")), lock, now)
+        journal = cls(database, AnchorFile(_beside(path, ".anchor")), lock, now)
         try:
             await journal._start(renew_anchor)
         except BaseException:
@@ -99,16 +87,7 @@ class Journal:
         a body that is not JSON, JournalUnavailable or JournalDamaged; then nothing of it was written. A caller that
         is cancelled while waiting does not know.
         """
-        listed = list(entries) or [Entry(ONLY_DOCUMENTS, {})]
-        request = _Request(
-            stream,
-            [(e.kind, canonical(e.body)) for e in listed],
-            [(d.kind, d.key, None if d.body is None else canonical(d.body)) for d in documents],
-            dict(sealed or {}),
-            expect,
-            [e.body for e in listed],
-            asyncio.get_running_loop().create_future(),
-        )
+        request = Request.of(stream, entries, documents, expect, sealed or {})
         self._require_writable()
         self._pending.append(request)
         if self._flushing is None or self._flushing.done():
@@ -122,7 +101,7 @@ class Journal:
         if last <= after:
             return ()
         wanted = RECORDS.c.version > after, RECORDS.c.version <= last
-        async with self._database.read() as connection:
+        async with self._reading() as connection:
             found = await connection.execute(
                 select(RECORDS).where(RECORDS.c.stream == stream, *wanted).order_by(RECORDS.c.version)
             )
@@ -134,7 +113,7 @@ class Journal:
     async def tail(self, after_seq: int = 0, limit: int = 1000, kinds: str = "") -> tuple[Recorded, ...]:
         """At most `limit` records after `after_seq` over all streams, in order; with `kinds` only those whose kind
         starts so."""
-        async with self._database.read() as connection:
+        async with self._reading() as connection:
             rows = await rows_after(connection, after_seq, self.head, limit, kinds)
         return tuple(self._checked(r) for r in rows)
 
@@ -145,7 +124,7 @@ class Journal:
         if digest is None:
             return None
         chosen = DOCUMENTS.c.kind == kind, DOCUMENTS.c.key == key
-        async with self._database.read() as connection:
+        async with self._reading() as connection:
             body = (await connection.execute(select(DOCUMENTS.c.body).where(*chosen))).scalar()
         return self._opened(kind, key, body, digest)
 
@@ -153,20 +132,19 @@ class Journal:
         """All projections of a kind whose key starts with `prefix`, by key in order."""
         wanted = {k: d for k, d in self._standing.digests.get(kind, {}).items() if k.startswith(prefix)}
         chosen = DOCUMENTS.c.kind == kind, DOCUMENTS.c.key >= prefix
-        async with self._database.read() as connection:
+        async with self._reading() as connection:
             found = await connection.execute(select(DOCUMENTS.c.key, DOCUMENTS.c.body).where(*chosen))
             bodies = {k: b for k, b in found if k in wanted}
         return {k: self._opened(kind, k, bodies.get(k), wanted[k]) for k in sorted(wanted)}
 
     async def put_sealed(self, op: str, blob: str) -> None:
         """Keep an op's sealed prior state; durable on return. `append(sealed=…)` does it with the intent."""
-        self._require_writable()
-        async with self._writing, self._database.write() as connection:
-            await _keep_sealed(connection, {op: blob})
+        async with self._writing, self._changing() as connection:
+            await keep_sealed(connection, {op: blob})
 
     async def sealed(self, op: str) -> str | None:
         """An op's sealed prior state; None when there is none or it was erased."""
-        async with self._database.read() as connection:
+        async with self._reading() as connection:
             row = (await connection.execute(select(SEALED).where(SEALED.c.op == op))).one_or_none()
         if row is None:
             return None
@@ -176,9 +154,8 @@ class Journal:
 
     async def erase_sealed(self, ops: Sequence[str]) -> None:
         """Erase what no undo can need any more (I27): afterwards the bytes are in no file of the journal."""
-        self._require_writable()
         async with self._writing:
-            async with self._database.write() as connection:
+            async with self._changing() as connection:
                 await connection.execute(delete(SEALED).where(SEALED.c.op.in_(list(ops))))
             await self._database.forget_erased()
 
@@ -188,6 +165,20 @@ class Journal:
         if report.damages:
             self._damaged(report.damages[0].what, report.damages[0].seq)
         return report
+
+    @classmethod
+    async def inspect(cls, url: str) -> ChainReport:
+        """As `verify`, for a journal that is too damaged to open. Raises LockHeld while another process has it, and
+        JournalUnavailable when there is none."""
+        path = database_path(url)
+        if not path.exists():
+            raise JournalUnavailable(f"{path} is not there", hint="check `journal:` in alma-server.yaml")
+        lock, database = FileLock.acquire(_beside(path, ".lock")), Database(path)
+        try:
+            return await examine(database, AnchorFile(_beside(path, ".anchor")))
+        finally:
+            await database.close()
+            lock.release()
 
     async def close(self) -> None:
         """Finish what was asked for, write the anchor, end the threads, release the lock. Safe to repeat."""
@@ -242,24 +233,23 @@ class Journal:
             try:
                 await self._commit(batch)
             except AlmaError as error:
-                _fail(batch, error)
+                fail(batch, error)
             except BaseException:
-                _fail(batch, JournalUnavailable("the commit was interrupted"))
+                fail(batch, JournalUnavailable("the commit was interrupted"))
                 raise
 
-    async def _commit(self, batch: Sequence[_Request]) -> None:
+    async def _commit(self, batch: Sequence[Request]) -> None:
         async with self._writing:
             self._require_writable()
             await self._settle()
             at = self._now().astimezone(UTC).isoformat(timespec="milliseconds")
             draft, answers = Draft(self._standing), []
             for request in batch:
-                answers.append((request, _drafted(request, draft, at)))
+                answers.append((request, drafted(request, draft, at)))
             if draft.rows:
                 await self._store(draft)
         for request, answer in answers:
-            if not request.answer.done():
-                _tell(request, answer)
+            tell(request, answer)
 
     async def _settle(self) -> None:
         """Before a write: the anchor is not behind, and we know what the last, perhaps failed, commit left."""
@@ -273,13 +263,10 @@ class Journal:
 
     async def _store(self, draft: Draft) -> None:
         try:
-            async with self._database.write() as connection:
+            async with self._changing() as connection:
                 if await head_of(connection) != self._standing.head:
-                    raise self._damaged("another process wrote to it")
-                await _write(connection, draft)
-        except JournalDamaged as error:
-            self._damage = error
-            raise
+                    raise JournalDamaged("another process wrote to it")
+                await write(connection, draft)
         except BaseException:
             self._unsure = True
             raise
@@ -290,6 +277,28 @@ class Journal:
             self._anchored = self.head
         except JournalUnavailable:
             return
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        with self._noting_damage():
+            async with self._database.read() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[AsyncConnection]:
+        self._require_writable()
+        with self._noting_damage():
+            async with self._database.write() as connection:
+                yield connection
+
+    @contextmanager
+    def _noting_damage(self) -> Iterator[None]:
+        """Damage stops mutation, wherever it is seen (I24)."""
+        try:
+            yield
+        except JournalDamaged as error:
+            self._damage = self._damage or error
+            raise
 
     def _require_writable(self) -> None:
         if self._damage is not None:
@@ -313,51 +322,5 @@ class Journal:
         return content
 
 
-def _drafted(request: _Request, draft: Draft, at: str) -> tuple[Recorded, ...] | StaleStream:
-    version = draft.version(request.stream)
-    if request.expect is not None and request.expect != version:
-        return StaleStream(request.stream, request.expect, version)
-    rows = draft.add(request.stream, request.entries, request.documents, at)
-    draft.sealed.update(request.sealed)
-    return tuple(
-        Recorded(r.seq, r.stream, r.version, r.kind, r.at, b) for r, b in zip(rows, request.bodies, strict=True)
-    )
-
-
-def _tell(request: _Request, answer: tuple[Recorded, ...] | StaleStream) -> None:
-    if isinstance(answer, StaleStream):
-        request.answer.set_exception(answer)
-    else:
-        request.answer.set_result(answer)
-
-
-def _fail(batch: Sequence[_Request], error: AlmaError) -> None:
-    for request in batch:
-        if not request.answer.done():
-            request.answer.set_exception(error)
-
-
-async def _write(connection: AsyncConnection, draft: Draft) -> None:
-    names = [c.name for c in RECORDS.columns]
-    await connection.execute(insert(RECORDS), [{n: getattr(r, n) for n in names} for r in draft.rows])
-    kept = [
-        {"kind": kind, "key": key, "body": w.body, "digest": w.digest}
-        for (kind, key), w in draft.documents.items()
-        if w.body is not None
-    ]
-    if kept:
-        statement = upsert(DOCUMENTS)
-        changed = {"body": statement.excluded.body, "digest": statement.excluded.digest}
-        await connection.execute(statement.on_conflict_do_update(index_elements=["kind", "key"], set_=changed), kept)
-    for (kind, key), written in draft.documents.items():
-        if written.body is None:
-            await connection.execute(delete(DOCUMENTS).where(DOCUMENTS.c.kind == kind, DOCUMENTS.c.key == key))
-    if draft.sealed:
-        await _keep_sealed(connection, draft.sealed)
-
-
-async def _keep_sealed(connection: AsyncConnection, blobs: Mapping[str, str]) -> None:
-    statement = upsert(SEALED)
-    changed = {"blob": statement.excluded.blob, "digest": statement.excluded.digest}
-    rows = [{"op": op, "blob": blob, "digest": text_digest(op, blob)} for op, blob in blobs.items()]
-    await connection.execute(statement.on_conflict_do_update(index_elements=["op"], set_=changed), rows)
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

@@ -1,0 +1,108 @@
+"""One commit: what callers asked for at the same time, as rows, and the statements that store them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import delete, insert
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from controller.errors import AlmaError
+from controller.journal.chain import Json, canonical, text_digest
+from controller.journal.failure import StaleStream
+from controller.journal.projections import ONLY_DOCUMENTS, Document, Draft, Entry, Recorded
+from controller.journal.tables import DOCUMENTS, RECORDS, SEALED
+
+
+@dataclass(slots=True)
+class Request:
+    """One caller's append, already text, so that a bad body fails its own caller only."""
+
+    stream: str
+    entries: list[tuple[str, str]]
+    documents: list[tuple[str, str, str | None]]
+    sealed: Mapping[str, str]
+    expect: int | None
+    bodies: list[Mapping[str, Json]]
+    answer: asyncio.Future[tuple[Recorded, ...]] = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        stream: str,
+        entries: Sequence[Entry],
+        documents: Sequence[Document],
+        expect: int | None,
+        sealed: Mapping[str, str],
+    ) -> Request:
+        """A request of the running loop. Raises TypeError for a body that is not JSON."""
+        listed = list(entries) or [Entry(ONLY_DOCUMENTS, {})]
+        return cls(
+            stream,
+            [(e.kind, canonical(e.body)) for e in listed],
+            [(d.kind, d.key, None if d.body is None else canonical(d.body)) for d in documents],
+            dict(sealed),
+            expect,
+            [e.body for e in listed],
+            asyncio.get_running_loop().create_future(),
+        )
+
+
+def drafted(request: Request, draft: Draft, at: str) -> tuple[Recorded, ...] | StaleStream:
+    """Put a request's rows into the draft; an outdated one leaves the draft as it is."""
+    version = draft.version(request.stream)
+    if request.expect is not None and request.expect != version:
+        return StaleStream(request.stream, request.expect, version)
+    rows = draft.add(request.stream, request.entries, request.documents, at)
+    draft.sealed.update(request.sealed)
+    return tuple(
+        Recorded(r.seq, r.stream, r.version, r.kind, r.at, b) for r, b in zip(rows, request.bodies, strict=True)
+    )
+
+
+def tell(request: Request, answer: tuple[Recorded, ...] | StaleStream) -> None:
+    """Wake the caller; one that was cancelled meanwhile is not there any more."""
+    if request.answer.done():
+        return
+    if isinstance(answer, StaleStream):
+        request.answer.set_exception(answer)
+    else:
+        request.answer.set_result(answer)
+
+
+def fail(batch: Sequence[Request], error: AlmaError) -> None:
+    """Tell every caller that is still waiting."""
+    for request in batch:
+        if not request.answer.done():
+            request.answer.set_exception(error)
+
+
+async def write(connection: AsyncConnection, draft: Draft) -> None:
+    """Store a draft's rows, documents and sealed blobs in the transaction of `connection`."""
+    names = [c.name for c in RECORDS.columns]
+    await connection.execute(insert(RECORDS), [{n: getattr(r, n) for n in names} for r in draft.rows])
+    kept = [
+        {"kind": kind, "key": key, "body": w.body, "digest": w.digest}
+        for (kind, key), w in draft.documents.items()
+        if w.body is not None
+    ]
+    if kept:
+        statement = upsert(DOCUMENTS)
+        changed = {"body": statement.excluded.body, "digest": statement.excluded.digest}
+        await connection.execute(statement.on_conflict_do_update(index_elements=["kind", "key"], set_=changed), kept)
+    for (kind, key), written in draft.documents.items():
+        if written.body is None:
+            await connection.execute(delete(DOCUMENTS).where(DOCUMENTS.c.kind == kind, DOCUMENTS.c.key == key))
+    if draft.sealed:
+        await keep_sealed(connection, draft.sealed)
+
+
+async def keep_sealed(connection: AsyncConnection, blobs: Mapping[str, str]) -> None:
+    """Store sealed blobs by op, the newer over the older."""
+    statement = upsert(SEALED)
+    changed = {"blob": statement.excluded.blob, "digest": statement.excluded.digest}
+    rows = [{"op": op, "blob": blob, "digest": text_digest(op, blob)} for op, blob in blobs.items()]
+    await connection.execute(statement.on_conflict_do_update(index_elements=["op"], set_=changed), rows)
