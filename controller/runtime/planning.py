@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from controller.errors import InvalidInput, Problem, Unreachable
 from controller.plan.change import Plan
 from controller.plan.graph import DesiredGraph, Placement, desired_graph
 from controller.plan.planner import make_plan
-from controller.plan.resource import Allow, Kind, Snapshot
+from controller.plan.resource import Allow, Kind, Part, Seen, Snapshot
 from controller.plan.step import Effect
 from controller.runtime.observe import Observer, TargetUnreadable
 from engines.engine import Ask, Engine, EngineError
@@ -40,6 +40,17 @@ class Planned:
     snapshots: Mapping[str, Snapshot]
     effects: Mapping[str, tuple[Effect, ...]]
     plan: Plan
+
+    def owned(self) -> Iterator[Seen]:
+        """The scope's current live objects."""
+        for snapshot in self.snapshots.values():
+            for seen in snapshot.objects:
+                if seen.mark and seen.mark.scope == self.graph.scope and seen.part is Part.CURRENT:
+                    yield seen
+
+    def outputs(self) -> dict[str, Mapping[str, object]]:
+        """Resource id → what its live object tells now."""
+        return {seen.mark.resource: dict(seen.outputs) for seen in self.owned() if seen.mark}
 
 
 class Secrets(Protocol):

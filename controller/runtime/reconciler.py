@@ -16,7 +16,6 @@ from controller.errors import AlmaError, InvalidInput, Unreachable
 from controller.plan.change import ClearedBy
 from controller.plan.health import HealthState, SyncState, worst
 from controller.plan.limits import Allowance
-from controller.plan.resource import Part
 from controller.plan.step import Fence
 from controller.runtime.carrying import RunHooks, StepValues
 from controller.runtime.clock import Clock
@@ -249,11 +248,7 @@ class Reconciler:
     def _before_journal(self, record: ScopeRecord, planned: Planned) -> bool:
         if record.good_revision or record.scope in self._accepted:
             return False
-        return any(
-            seen.mark and seen.mark.scope == record.scope and seen.part is Part.CURRENT
-            for snapshot in planned.snapshots.values()
-            for seen in snapshot.objects
-        )
+        return any(True for _ in planned.owned())
 
     # --- outcomes of a look ---
 
@@ -271,7 +266,7 @@ class Reconciler:
             waiting=None,
             drift=(),
             contested=False,
-            outputs=_outputs(planned),
+            outputs=planned.outputs(),
         )
         await self._note(record, SyncState.SYNCED, _health(planned), "")
         await self._settling.synced(record, head.revision)
@@ -319,6 +314,7 @@ class Reconciler:
     async def _deploy(self, record: ScopeRecord, head: ScopeHead, planned: Planned, decision: Decision) -> None:
         """Begin a run and carry it to its end; then settle."""
         heal = is_heal(decision.plan, record)
+        record = replace(record, outputs=planned.outputs())
         if heal:
             self._heals.spend(record.scope)
             record = replace(record, drift=drift_items(decision.plan, record.drift, self._clock.wall()))
@@ -410,19 +406,4 @@ def show_scope(metrics: Metrics, record: ScopeRecord) -> None:
 
 
 def _health(planned: Planned) -> HealthState:
-    owned = [
-        s.health
-        for snapshot in planned.snapshots.values()
-        for s in snapshot.objects
-        if s.mark and s.mark.scope == planned.graph.scope and s.part is Part.CURRENT
-    ]
-    return worst(owned).state
-
-
-def _outputs(planned: Planned) -> Mapping[str, Mapping[str, object]]:
-    return {
-        seen.mark.resource: dict(seen.outputs)
-        for snapshot in planned.snapshots.values()
-        for seen in snapshot.objects
-        if seen.mark and seen.mark.scope == planned.graph.scope and seen.part is Part.CURRENT
-    }
+    return worst(seen.health for seen in planned.owned()).state

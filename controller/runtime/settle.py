@@ -13,6 +13,7 @@ from controller.runtime.progress import change_results, planned_results
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.run import Begun, RunState, RunWord
 from controller.runtime.run_log import RunLog
+from controller.runtime.step_values import run_outputs
 
 _QUARANTINE_KEPT = 50
 
@@ -115,7 +116,7 @@ class Settling:
         )
         # Read again: a pause or a confirm may have come while the run was under way.
         record = await self._records.get(ScopeRecord, record.scope) or record
-        record = _after_run(record, run, state)
+        record = _after_run(replace(record, outputs={**record.outputs, **run_outputs(state)}), run, state)
         await self._records.save("run.ended", run, record)
         if state.word in (RunWord.UNDONE, RunWord.PARKED) and not run.heal:
             number = await self._reverting.open(record, run)
