@@ -1,0 +1,1 @@
+"""Docker hosts: containers, networks, volumes and images behind the engine contract."""
