@@ -7,47 +7,33 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+
+from controller.review.command_answer import Verb, VerbKind
 
 _FIRST = re.compile(r"^\s{0,3}(?:/alma|alma)(?:[ \t]+(?P<rest>[^\r\n]*))?$")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _REASON = re.compile(r"[^\x00-\x1f\x7f]{1,300}")
 
 
-class VerbGroup(StrEnum):
-    READ = "read"
-    ACT = "act"
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """One row of the table; `usage` is shown by help."""
-
-    name: str
-    group: VerbGroup
-    usage: str
-    tells: str
-
-
 VERBS: Mapping[str, Verb] = {
     v.name: v
     for v in (
-        Verb("help", VerbGroup.READ, "/alma help", "this list"),
-        Verb("plan", VerbGroup.READ, "/alma plan [-s scope]", "plan again and edit the comment"),
-        Verb("audit", VerbGroup.READ, "/alma audit", "findings with their fixes"),
-        Verb("cost", VerbGroup.READ, "/alma cost", "monthly cost before and after"),
-        Verb("explain", VerbGroup.READ, "/alma explain [-s scope]", "what would happen, in sentences"),
-        Verb("status", VerbGroup.READ, "/alma status [-s scope]", "sync, health and what waits"),
-        Verb("confirm", VerbGroup.ACT, "/alma confirm [RUN|DIGEST]", "let the listed destructive changes run"),
-        Verb("deploy", VerbGroup.ACT, "/alma deploy [-s scope]", "look at the merged content now"),
-        Verb("rollback", VerbGroup.ACT, "/alma rollback [REV] [-s scope]", "run older content and open the revert"),
-        Verb("retry", VerbGroup.ACT, "/alma retry [RUN] [-s scope]", "lift the quarantine and try again"),
+        Verb("help", VerbKind.READ, "help", "this list"),
+        Verb("plan", VerbKind.READ, "plan [-s scope]", "plan again and edit the comment"),
+        Verb("audit", VerbKind.READ, "audit", "findings with their fixes"),
+        Verb("cost", VerbKind.READ, "cost", "monthly cost before and after"),
+        Verb("explain", VerbKind.READ, "explain [-s scope]", "what would happen, in sentences"),
+        Verb("status", VerbKind.READ, "status [-s scope]", "sync, health and what waits"),
+        Verb("confirm", VerbKind.ACT, "confirm [RUN|DIGEST]", "let the listed destructive changes run"),
+        Verb("deploy", VerbKind.ACT, "deploy [-s scope]", "look at the merged content now"),
+        Verb("rollback", VerbKind.ACT, "rollback [REV] [-s scope]", "run older content and open the revert"),
+        Verb("retry", VerbKind.ACT, "retry [RUN] [-s scope]", "lift the quarantine and try again"),
         Verb(
             "pause", VerbGroup.ACT, '/alma pause [-s scope] --reason "why" [--until 2h]', "change nothing for a while"
         ),
-        Verb("resume", VerbGroup.ACT, "/alma resume [-s scope]", "end a pause or a pin"),
-        Verb("cancel", VerbGroup.ACT, "/alma cancel [RUN]", "end a waiting run, undo a running one"),
-        Verb("unlock", VerbGroup.ACT, "/alma unlock RUN", "go on after a parked run"),
+        Verb("resume", VerbKind.ACT, "resume [-s scope]", "end a pause or a pin"),
+        Verb("cancel", VerbKind.ACT, "cancel [RUN]", "end a waiting run, undo a running one"),
+        Verb("unlock", VerbKind.ACT, "unlock RUN", "go on after a parked run"),
     )
 }
 

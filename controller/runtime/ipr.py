@@ -46,7 +46,7 @@ _log = structlog.get_logger("ipr")
 class Answering(Protocol):
     """Carries out a command of a comment, with the author's role looked up now; returns the answer's body."""
 
-    async def answer(self, record: IprRecord, pull: PullRequest, comment: Comment) -> str: ...
+    async def answer(self, record: IprRecord, pull: PullRequest, comment: Comment, marker: str) -> str: ...
 
 
 class Iprs:
@@ -234,9 +234,9 @@ class Iprs:
             command = None if comment.edited or comment.author.bot else parse_command(comment.body)
             if command is not None:
                 await self._forge.react(record.number, comment, Reaction.EYES)
-                answer = await self._answering.answer(record, pull, comment)
                 marker = f"<!-- alma:{self._install}:answer:{comment.id} -->"
-                await self._forge.reply(record.number, marker, f"{marker}\n{answer}", comment)
+                answer = await self._answering.answer(record, pull, comment, marker)
+                await self._forge.reply(record.number, marker, answer, comment)
                 record = await self._records.get(IprRecord, record.key) or record
             record = replace(record, answered=(*record.answered, comment.id)[-500:])
             await self._save(record)

@@ -17,7 +17,7 @@ from controller.review.cost import Budget, Cost, cost, within_budget
 from controller.review.finding import Severity
 from controller.review.narrative import Narrator
 from controller.review.price_book import PriceBook, default_book
-from controller.review.price_file import price_book
+from controller.review.price_file import read_prices
 from controller.review.report import Review, ScopeReview
 from controller.review.rules.rule import ScopeView
 from controller.runtime.planning import Planned, Planning
@@ -165,7 +165,7 @@ def monthly_costs(review: Review) -> Mapping[str, Cost]:
 
 async def _book(repository: RepositorySource, base: str, config: Repository) -> PriceBook:
     text = await repository.prices(base, config)
-    return default_book() if text is None else price_book(text, config.prices or "prices.yaml")
+    return default_book() if text is None else read_prices(text, config.prices or "prices.yaml", default_book())
 
 
 def _waits(planned: Planned, config: Repository, scope: ScopeConfig) -> tuple[str, ...]:

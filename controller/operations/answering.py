@@ -1,0 +1,206 @@
+"""Commands in comments → operations, with the author's role looked up at the forge right now (I3, I6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from controller.errors import AlmaError, InvalidInput
+from controller.forges.forge import Comment, Forge, ForgeError, PullRequest, PullState
+from controller.operations import runs, scopes
+from controller.operations.access import Actor, Role, RoleRules, forge_actor, require
+from controller.operations.context import Context
+from controller.operations.rollback import RollbackDesk
+from controller.plan.codec import from_json
+from controller.review.command_answer import (
+    ScopeStatus,
+    VerbKind,
+    audit_answer,
+    cost_answer,
+    done_answer,
+    explain_answer,
+    help_answer,
+    plan_answer,
+    refused_answer,
+    status_answer,
+    unknown_answer,
+)
+from controller.review.report import Review
+from controller.runtime.command import VERBS, Command, parse_command
+from controller.runtime.records import IprRecord, RunRecord, ScopeRecord
+from controller.runtime.run import RunWord
+from controller.runtime.work_queue import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class CommentDesk:
+    """Answers the comments of one repository's pull requests."""
+
+    about: Context
+    rollbacks: RollbackDesk
+    forge: Forge
+    rules: RoleRules
+
+    async def answer(self, record: IprRecord, pull: PullRequest, comment: Comment, marker: str) -> str:
+        """The answer's body, beginning with `marker`; a refusal is an answer too. Raises ForgeError only."""
+        command = parse_command(comment.body)
+        assert command is not None, "the caller found a command"
+        if command.verb not in VERBS:
+            return unknown_answer(command.verb, list(VERBS.values()), marker)
+        if command.wrong:
+            return refused_answer(command.verb, comment.author.login, command.wrong, marker)
+        verb = VERBS[command.verb]
+        if verb.kind is VerbKind.READ:
+            return await self._read(command, record, marker)
+        actor = forge_actor(self.forge.kind, comment.author, await self.forge.standing(comment.author))
+        try:
+            require(actor, self.rules, Role.OPERATE, verb.name)
+            told = await self._act(command, record, pull, actor)
+        except AlmaError as e:
+            if isinstance(e, ForgeError):
+                raise
+            reason = f"{e} ({e.hint})" if e.hint else str(e)
+            return refused_answer(command.verb, comment.author.login, reason, marker)
+        return done_answer(command.verb, told, marker)
+
+    # --- read ---
+
+    async def _read(self, command: Command, record: IprRecord, marker: str) -> str:
+        if command.verb == "help":
+            return help_answer(list(VERBS.values()), marker)
+        if command.verb == "status":
+            return status_answer([_status(s) for s in await self._scopes(command, record)], marker)
+        if command.verb == "plan":
+            self.about.queue.add(f"ipr:{record.key}", Priority.PERSON)
+        review = await self._review(record)
+        if review is None:
+            return done_answer(command.verb, "the review is on its way", marker)
+        match command.verb:
+            case "audit":
+                return audit_answer(review, marker)
+            case "cost":
+                return cost_answer(review, marker)
+            case "explain":
+                return explain_answer(review, command.args[0] if command.args else "", marker)
+            case _:
+                return plan_answer(review, marker)
+
+    async def _scopes(self, command: Command, record: IprRecord) -> list[ScopeRecord]:
+        names = command.scopes or tuple(r.scope for r in record.reviewed)
+        found = [await self.about.records.get(ScopeRecord, n) for n in names]
+        return [s for s in found if s is not None and s.repository == record.repository]
+
+    async def _review(self, record: IprRecord) -> Review | None:
+        stored = await self.about.records.journal.document("review", record.key)
+        return from_json(Review, stored) if stored else None
+
+    # --- act ---
+
+    async def _act(self, command: Command, record: IprRecord, pull: PullRequest, actor: Actor) -> str:
+        match command.verb:
+            case "confirm":
+                return await self._confirm(command, record, pull, actor)
+            case "deploy":
+                names = [s.scope for s in await self._named(command, record)]
+                for name in names:
+                    await scopes.reconcile(self.about, actor, name)
+                return f"Looking at {_listed(names)} now."
+            case "pause":
+                return await self._each(command, record, actor, "pause")
+            case "resume":
+                return await self._each(command, record, actor, "resume")
+            case "retry":
+                return await self._retry(command, record, actor)
+            case "rollback":
+                return await self._rollback(command, record, actor)
+            case "cancel":
+                run = await self._run(command, record)
+                await runs.cancel(self.about, actor, run.run)
+                return f"Run {run.run} is cancelled."
+            case "unlock":
+                run = await self._run(command, record)
+                scope = await runs.unlock(self.about, actor, run.run)
+                return f"Scope {scope.scope} goes on; what failed stays in quarantine."
+        raise InvalidInput(f"{command.verb} is not carried out from comments")
+
+    async def _confirm(self, command: Command, record: IprRecord, pull: PullRequest, actor: Actor) -> str:
+        """Before the merge: exactly what the comment lists (I17). After it: the run that waits."""
+        if pull.state is not PullState.OPEN:
+            run = await self._run(command, record)
+            await runs.confirm(self.about, actor, run.run)
+            return f"Run {run.run} goes on with exactly the changes it listed."
+        if pull.head_sha != record.head_sha:
+            raise InvalidInput("the branch has moved since the comment was written", hint="look at the new plan first")
+        digests = {r.digest for r in record.reviewed}
+        if command.args and not any(d.startswith(command.args[0]) for d in digests):
+            raise InvalidInput(f"no plan here has the digest {command.args[0]}")
+        review = await self._review(record)
+        if any(s.waits for s in review.scopes) if review else False:
+            require(actor, self.rules, Role.ADMIN, "confirm above the prune limits")
+        listed = tuple(x for r in record.reviewed for x in r.listed)
+        await self.about.records.save("ipr.confirmed", replace(record, confirmed=listed, confirmed_by=actor.id))
+        return f"Once merged, exactly the {len(listed)} listed changes run, as long as head and plan stay as they are."
+
+    async def _each(self, command: Command, record: IprRecord, actor: Actor, verb: str) -> str:
+        names = [s.scope for s in await self._named(command, record)]
+        for name in names:
+            if verb == "pause":
+                await scopes.pause(self.about, actor, name, command.reason, command.until or None)
+            else:
+                await scopes.resume(self.about, actor, name)
+        return f"{'Paused' if verb == 'pause' else 'Resumed'}: {_listed(names)}."
+
+    async def _retry(self, command: Command, record: IprRecord, actor: Actor) -> str:
+        names = command.args or tuple(s.scope for s in await self._named(command, record))
+        for name in names:
+            await runs.retry(self.about, actor, name)
+        return f"Trying again: {_listed(names)}."
+
+    async def _rollback(self, command: Command, record: IprRecord, actor: Actor) -> str:
+        told = []
+        for scope in await self._named(command, record):
+            revision = command.args[0] if command.args else None
+            after = await self.rollbacks.rollback(actor, scope.scope, revision, command.reason)
+            assert after.pin is not None, "rollback pins"
+            told.append(f"{scope.scope} to {after.pin.revision[:12]}")
+        return f"Rolling back {_listed(told)}; pinned until its content on the branch changes, or /alma resume."
+
+    async def _named(self, command: Command, record: IprRecord) -> list[ScopeRecord]:
+        """Scopes named with -s, else all that the pull request touches; only of this repository."""
+        found = await self._scopes(command, record)
+        if not found:
+            raise InvalidInput("this pull request touches no scope that was deployed here", hint="name one with -s")
+        return found
+
+    async def _run(self, command: Command, record: IprRecord) -> RunRecord:
+        """The run named, else the newest unfinished or parked one of this pull request's scopes."""
+        if command.args:
+            fitting = await self.about.records.all(RunRecord, command.args[0])
+            fitting = tuple(r for r in fitting if r.repository == record.repository)
+            if len(fitting) != 1:
+                raise InvalidInput(f"no run {command.args[0]} here")
+            return fitting[0]
+        names = {s.scope for s in await self._scopes(command, record)}
+        open_runs = [
+            r
+            for r in await self.about.records.all(RunRecord)
+            if r.scope in names and (not r.word.ended or r.word is RunWord.PARKED)
+        ]
+        if not open_runs:
+            raise InvalidInput("no run waits or runs here", hint="/alma status")
+        return max(open_runs, key=lambda r: r.created)
+
+
+def _status(record: ScopeRecord) -> ScopeStatus:
+    return ScopeStatus(
+        name=record.scope,
+        sync=record.sync,
+        health=record.health,
+        revision=record.good_revision or "",
+        drifted=len(record.drift),
+        run=record.run or record.waiting or "",
+        paused=record.pause.reason if record.pause else "",
+    )
+
+
+def _listed(names: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(f"{n}" for n in names)
