@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Mapping
@@ -28,9 +27,7 @@ VERBS: Mapping[str, Verb] = {
         Verb("deploy", VerbKind.ACT, "deploy [-s scope]", "look at the merged content now"),
         Verb("rollback", VerbKind.ACT, "rollback [REV] [-s scope]", "run older content and open the revert"),
         Verb("retry", VerbKind.ACT, "retry [RUN] [-s scope]", "lift the quarantine and try again"),
-        Verb(
-            "pause", VerbGroup.ACT, '/alma pause [-s scope] --reason "why" [--until 2h]', "change nothing for a while"
-        ),
+        Verb("pause", VerbKind.ACT, 'pause [-s scope] --reason "why" [--until 2h]', "change nothing for a while"),
         Verb("resume", VerbKind.ACT, "resume [-s scope]", "end a pause or a pin"),
         Verb("cancel", VerbKind.ACT, "cancel [RUN]", "end a waiting run, undo a running one"),
         Verb("unlock", VerbKind.ACT, "unlock RUN", "go on after a parked run"),
@@ -40,19 +37,14 @@ VERBS: Mapping[str, Verb] = {
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a comment asks. `verb` is in VERBS, or unknown with the `nearest` one; `wrong` says what does not fit."""
+    """What a comment asks. `verb` may be one that VERBS does not have; `wrong` says what does not fit."""
 
     verb: str
     args: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     reason: str = ""
     until: str = ""
-    nearest: str = ""
     wrong: str = ""
-
-    @property
-    def known(self) -> bool:
-        return self.verb in VERBS and not self.wrong
 
 
 def parse_command(body: str) -> Command | None:
@@ -79,8 +71,7 @@ def _verb(words: list[str]) -> str:
 def _read(words: list[str]) -> Command:
     verb = _verb(words)
     if verb not in VERBS:
-        near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.5)
-        return Command(verb, nearest=near[0] if near else "help")
+        return Command(verb)
     args: list[str] = []
     options: dict[str, list[str]] = {"-s": [], "--reason": [], "--until": []}
     rest = iter(words[1:])
