@@ -15,6 +15,7 @@ from controller.blueprint.document import read_document, too_large
 from controller.blueprint.entries import Written, entry_of, names_of
 from controller.blueprint.entry import Entry
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
+from controller.blueprint.names import shown
 from controller.blueprint.node import Items, Map, Node, plain, position
 from controller.blueprint.reading import checked
 from controller.blueprint.repository import REPOSITORY_FILE, ScopeConfig
@@ -72,6 +73,9 @@ def check_sizes(sizes_bytes: Mapping[str, int], limits: Limits = DEFAULT_LIMITS)
 
 def parse_blueprint(file: str, data: bytes, limits: Limits = DEFAULT_LIMITS) -> ParsedBlueprint:
     """`data` checked against the schema. Never raises: what is wrong is in `problems`."""
+    if shown(file) != file:
+        problem = Problem(Place(shown(file)), "the name of this file holds hidden characters; rename it")
+        return ParsedBlueprint(file, None, None, (problem,))
     try:
         node = read_document(data, file, limits)
     except InvalidInput as error:
