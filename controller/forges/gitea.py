@@ -97,7 +97,9 @@ class GiteaForge:
             "push": f"write statuses and merge: {who} Write",
             "admin": f"look up what others may do, and keep the webhook: {who} Administrator",
         }
-        return ForgeInfo(own, tuple(n for n in has if has[n]), tuple(lacking[n] for n in has if not has[n]))
+        missing = [lacking[name] for name in has if not has[name]]
+        unread = [f"see who is in team {team}: add {own.login} to it" for team in await self._standing.unread_teams()]
+        return ForgeInfo(own, tuple(name for name in has if has[name]), (*missing, *unread))
 
     async def pulls(self) -> tuple[PullRequest, ...]:
         """All open ones and the last 50 others, newest update first."""

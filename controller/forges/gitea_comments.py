@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from controller.forges.forge import Comment, ForgeRefused, Reaction
+from controller.forges.forge import Comment, ForgeRefused, ForgeUnavailable, Reaction
 from controller.forges.gitea_payload import comment
 from controller.forges.gitea_repository import GiteaRepository
 from controller.forges.json_reader import Json
 from controller.forges.marker import bears, marked, same_text
+
+_EDIT_TRIES = 3
+_EDIT_WAIT_S = 5.0
 
 
 class GiteaComments:
@@ -17,49 +20,59 @@ class GiteaComments:
 
     async def all(self, number: int) -> tuple[Comment, ...]:
         own_id = await self._repository.own_id()
-        raws = await self._repository.pages("issues", number, "comments")
-        listed = [comment(raw, own_id) for raw in raws]
+        listed = [comment(raw, own_id) for raw in await self._listed(number)]
         return tuple(sorted(listed, key=lambda one: int(one.id)))
+
+    async def _listed(self, number: int) -> tuple[Json, ...]:
+        try:
+            return await self._repository.pages("issues", number, "comments")
+        except ForgeUnavailable as unavailable:
+            # Gitea answers 500 for the comments of what is not there; that will never mend.
+            if unavailable.code == 500 and await self._repository.find("pulls", number) is None:
+                raise ForgeRefused(f"there is no pull request {number}", code=404) from None
+            raise
 
     async def write(self, number: int, marker: str, body: str, comment_id: str | None = None) -> str:
         """Bring our one comment under `marker` to `body`; leave it alone if it says so already."""
         wanted = marked(marker, body)
         ours = await self._short_cut(number, marker, comment_id) or await self._one(number, marker)
-        if ours is None:
-            return await self._post(number, marker, wanted)
-        if not same_text(ours.body, wanted):
-            await self._repository.send("PATCH", "issues", "comments", ours.id, body={"body": wanted})
-        return ours.id
+        for _ in range(_EDIT_TRIES):
+            if ours is None:
+                await self._post(number, wanted)
+                # Another controller may have posted in between: both look again, and both keep the same one.
+                ours = await self._one(number, marker)
+            if ours is not None and (same_text(ours.body, wanted) or await self._edited(ours.id, wanted)):
+                return ours.id
+            ours = await self._one(number, marker)
+        raise ForgeUnavailable(f"our comment on pull request {number} is deleted while we write it", _EDIT_WAIT_S)
 
     async def react(self, to: Comment, reaction: Reaction) -> None:
         """Gitea keeps one of each kind per account by itself."""
         await self._repository.send("POST", "issues", "comments", to.id, "reactions", body={"content": reaction.value})
 
-    async def _post(self, number: int, marker: str, wanted: str) -> str:
-        answer = await self._repository.send("POST", "issues", number, "comments", body={"body": wanted})
-        posted = str(self._repository.read(answer)["id"].number())
-        # Another controller may have posted in between: both look again, and both keep the same one.
-        ours = await self._one(number, marker)
-        if ours is None or ours.id == posted:
-            return posted
-        if not same_text(ours.body, wanted):
-            await self._repository.send("PATCH", "issues", "comments", ours.id, body={"body": wanted})
-        return ours.id
+    async def _post(self, number: int, wanted: str) -> None:
+        await self._repository.send("POST", "issues", number, "comments", body={"body": wanted})
+
+    async def _edited(self, comment_id: str, wanted: str) -> bool:
+        """False if somebody deleted it meanwhile."""
+        return await self._still_there("PATCH", comment_id, {"body": wanted})
 
     async def _one(self, number: int, marker: str) -> Comment | None:
         """Our oldest comment under `marker`; younger twins of ours are taken away."""
         own = await self._repository.own()
         ours = [c for c in await self.all(number) if c.author.id == own.id and bears(marker, c.body)]
         for twin in ours[1:]:
-            await self._delete(twin.id)
+            await self._still_there("DELETE", twin.id)
         return ours[0] if ours else None
 
-    async def _delete(self, comment_id: str) -> None:
+    async def _still_there(self, method: str, comment_id: str, body: object = None) -> bool:
         try:
-            await self._repository.send("DELETE", "issues", "comments", comment_id)
+            await self._repository.send(method, "issues", "comments", comment_id, body=body)
         except ForgeRefused as refused:
             if refused.code != 404:
                 raise
+            return False
+        return True
 
     async def _short_cut(self, number: int, marker: str, comment_id: str | None) -> Comment | None:
         """The comment of this id, if it is still ours, on this pull request, and under this marker."""

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from controller.forges.forge import Account, ForgeRefused, Permission, Standing
 from controller.forges.gitea_payload import permission
 from controller.forges.gitea_repository import GiteaRepository
 from controller.forges.json_reader import Json
 
 _NO_TEAMS = frozenset({403, 404, 405})  # not an organization, or teams we may not read: fewer rights, never more
+
+
+@dataclass(frozen=True, slots=True)
+class _Team:
+    """A team with access to the repository; `name` as `org/team`."""
+
+    id: int
+    name: str
+    owners: bool
 
 
 class GiteaStanding:
@@ -42,21 +53,40 @@ class GiteaStanding:
         users = self._repository.read(answer)["data"]
         return next((user["login"].text() for user in users if _is(who, user)), "")
 
+    async def unread_teams(self) -> tuple[str, ...]:
+        """Teams with access whose members we may not see: they give nobody a role. The owners are told by their
+        permission anyway."""
+        return tuple([team.name for team in await self._listed() if not (team.owners or await self._is_readable(team))])
+
     async def _teams(self, who: Account, login: str) -> frozenset[str]:
-        """Teams with access to this repository that the account is in."""
+        """Teams with access to this repository that the account is in, as `org/team`."""
+        return frozenset([team.name for team in await self._listed() if await self._is_member(who, login, team)])
+
+    async def _listed(self) -> tuple[_Team, ...]:
         try:
             listed = self._repository.read(await self._repository.get("teams"))
         except ForgeRefused as refused:
             if refused.code in _NO_TEAMS:
-                return frozenset()
+                return ()
             raise
-        names = [(team["id"].number(), team["name"].text()) for team in listed]
         owner = self._repository.path.owner
-        return frozenset([f"{owner}/{name}" for number, name in names if await self._is_member(who, login, number)])
+        return tuple(
+            _Team(team["id"].number(), f"{owner}/{team['name'].text()}", team["permission"].text_or("") == "owner")
+            for team in listed
+        )
 
-    async def _is_member(self, who: Account, login: str, team: int) -> bool:
+    async def _is_readable(self, team: _Team) -> bool:
         try:
-            answer = await self._repository.http.get("teams", team, "members", login)
+            await self._repository.http.get("teams", team.id)
+        except ForgeRefused as refused:
+            if refused.code in _NO_TEAMS:
+                return False
+            raise
+        return True
+
+    async def _is_member(self, who: Account, login: str, team: _Team) -> bool:
+        try:
+            answer = await self._repository.http.get("teams", team.id, "members", login)
         except ForgeRefused as refused:
             if refused.code in _NO_TEAMS:
                 return False

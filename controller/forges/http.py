@@ -67,7 +67,8 @@ class ForgeHttp:
             timeout=REQUEST_S,
             follow_redirects=False,
             trust_env=False,
-            verify=ssl.create_default_context(cafile=ca_file or None),
+            # Loading the certificates takes 20 ms; a given transport has its own.
+            verify=ssl.create_default_context(cafile=ca_file or None) if transport is None else False,
             transport=transport,
         )
         self._gate = Gate()

@@ -325,7 +325,9 @@ class FakeGitea:
         return _ok(review)
 
     def list_comments(self, number: str, query: dict[str, list[str]]) -> httpx2.Response:
-        pull = self.pulls[int(number)]
+        pull = self.pulls.get(int(number))
+        if pull is None:
+            return _refusal(500, "")  # Gitea does so
         listed = [self._comment(c) for c in self.comments.values() if c.pull == pull.number]
         return _ok(listed, headers={"X-Total-Count": str(len(listed))})  # Gitea does not page these
 
@@ -380,6 +382,9 @@ class FakeGitea:
         if not self.organization:
             return _refusal(405, "repo is not owned by an organization")
         return _ok([{"id": number, "name": name} for number, (name, _) in self.teams.items()])
+
+    def get_team(self, team: str, query: Any) -> httpx2.Response:
+        return _ok({"id": int(team), "name": self.teams[int(team)][0]})
 
     def team_member(self, team: str, login: str, query: Any) -> httpx2.Response:
         members = self.teams[int(team)][1]
@@ -489,6 +494,7 @@ _ROUTES: tuple[tuple[str, str, Callable[..., httpx2.Response]], ...] = (
     ("GET", f"REPO/git/commits/{_W}", FakeGitea.get_commit),
     ("GET", f"REPO/collaborators/{_W}/permission", FakeGitea.permission),
     ("GET", "REPO/teams", FakeGitea.list_teams),
+    ("GET", f"teams/{_N}", FakeGitea.get_team),
     ("GET", f"teams/{_N}/members/{_W}", FakeGitea.team_member),
     ("GET", "REPO/hooks", FakeGitea.list_hooks),
     ("POST", "REPO/hooks", FakeGitea.create_hook),
