@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import delete, insert
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from controller.errors import AlmaError
 from controller.journal.chain import Json, canonical, text_digest
 from controller.journal.failure import StaleStream
-from controller.journal.projections import ONLY_DOCUMENTS, Document, Draft, Entry, Recorded
+from controller.journal.projections import ONLY_DOCUMENTS, SEALED_OP, Document, Draft, Entry, Recorded
 from controller.journal.tables import DOCUMENTS, RECORDS, SEALED
 
 
@@ -24,7 +24,7 @@ class Request:
     stream: str
     entries: list[tuple[str, str]]
     documents: list[tuple[str, str, str | None]]
-    sealed: Mapping[str, str]
+    sealed: Mapping[str, str | None]  # None erases
     expect: int | None
     bodies: list[Mapping[str, Json]]
     answer: asyncio.Future[tuple[Recorded, ...]] = field(repr=False)
@@ -36,14 +36,14 @@ class Request:
         entries: Sequence[Entry],
         documents: Sequence[Document],
         expect: int | None,
-        sealed: Mapping[str, str],
+        sealed: Mapping[str, str | None],
     ) -> Request:
         """A request of the running loop. Raises TypeError for a body that is not JSON."""
         listed = list(entries) or [Entry(ONLY_DOCUMENTS, {})]
         return cls(
             stream,
             [(e.kind, canonical(e.body)) for e in listed],
-            [(d.kind, d.key, None if d.body is None else canonical(d.body)) for d in documents],
+            [(d.kind, d.key, None if d.body is None else canonical(d.body)) for d in (*documents, *_digests(sealed))],
             dict(sealed),
             expect,
             [e.body for e in listed],
@@ -96,13 +96,13 @@ async def write(connection: AsyncConnection, draft: Draft) -> None:
     for (kind, key), written in draft.documents.items():
         if written.body is None:
             await connection.execute(delete(DOCUMENTS).where(DOCUMENTS.c.kind == kind, DOCUMENTS.c.key == key))
-    if draft.sealed:
-        await keep_sealed(connection, draft.sealed)
+    for op, blob in draft.sealed.items():
+        await connection.execute(delete(SEALED).where(SEALED.c.op == op))
+        if blob is not None:
+            await connection.execute(insert(SEALED).values(op=op, blob=blob))
 
 
-async def keep_sealed(connection: AsyncConnection, blobs: Mapping[str, str]) -> None:
-    """Store sealed blobs by op, the newer over the older."""
-    statement = upsert(SEALED)
-    changed = {"blob": statement.excluded.blob, "digest": statement.excluded.digest}
-    rows = [{"op": op, "blob": blob, "digest": text_digest(op, blob)} for op, blob in blobs.items()]
-    await connection.execute(statement.on_conflict_do_update(index_elements=["op"], set_=changed), rows)
+def _digests(sealed: Mapping[str, str | None]) -> Iterator[Document]:
+    """The chain vouches for a blob without holding it: damage to it shows, and so does its loss."""
+    for op, blob in sealed.items():
+        yield Document(SEALED_OP, op, None if blob is None else {"sha256": text_digest(op, blob).hex()})

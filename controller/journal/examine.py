@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import orjson
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.journal.anchor import AnchorFile, Head
-from controller.journal.chain import GENESIS, ChainReport, Damage, Row, as_state, document_digest
+from controller.journal.chain import GENESIS, ChainReport, Damage, Row, as_state, document_digest, text_digest
 from controller.journal.database import Database
 from controller.journal.failure import JournalDamaged
-from controller.journal.projections import Standing
-from controller.journal.tables import DOCUMENTS, RECORDS
+from controller.journal.projections import SEALED_OP, Standing
+from controller.journal.tables import DOCUMENTS, RECORDS, SEALED
 
 _CHUNK = 1000  # rows per look: about 8 ms of the loop's time
 _DAMAGES_MAX = 100
@@ -62,6 +63,7 @@ async def examine(database: Database, anchor: AnchorFile) -> ChainReport:
         async with database.read() as connection:
             await walk.run(connection)
             standing = await standing_of(connection)
+            walk.damages += await _lost_blobs(connection)
             documents = sum(len(keys) for keys in standing.digests.values())
         walk.damages += [Damage(None, f"SQLite: {line}") for line in await database.integrity()]
     except JournalDamaged as error:
@@ -115,3 +117,15 @@ async def _odd_document(connection: AsyncConnection) -> str:
         if document_digest(kind, key, body) != digest:
             return f"the document {kind} {key!r}"
     return "a document is missing or older than the newest record"
+
+
+async def _lost_blobs(connection: AsyncConnection) -> list[Damage]:
+    """Sealed blobs that are not there or not what was put."""
+    stored = await connection.stream(select(SEALED))
+    held = {r.op: text_digest(r.op, r.blob).hex() async for r in stored if isinstance(r.blob, str)}
+    wanted = select(DOCUMENTS.c.key, DOCUMENTS.c.body).where(DOCUMENTS.c.kind == SEALED_OP)
+    return [
+        Damage(None, f"the sealed prior state of op {r.key}")
+        async for r in await connection.stream(wanted)
+        if held.get(r.key) != orjson.loads(r.body)["sha256"]
+    ]

@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.errors import AlmaError
 from controller.journal.anchor import AnchorFile, Head
 from controller.journal.chain import ChainReport, Json, Row, document_digest, text_digest
-from controller.journal.commit import Request, drafted, fail, keep_sealed, tell, write
+from controller.journal.commit import Request, drafted, fail, tell, write
 from controller.journal.database import Database, create_file, database_path
 from controller.journal.examine import examine, head_of, rows_after, standing_of
 from controller.journal.failure import JournalDamaged, JournalUnavailable
 from controller.journal.lock import FileLock
-from controller.journal.projections import Document, Draft, Entry, Recorded, Standing
+from controller.journal.projections import SEALED_OP, Document, Draft, Entry, Recorded, Standing
 from controller.journal.tables import DOCUMENTS, RECORDS, SEALED
 
 __all__ = ["ChainReport", "Document", "Entry", "Journal", "Recorded"]
@@ -87,12 +87,7 @@ class Journal:
         a body that is not JSON, JournalUnavailable or JournalDamaged; then nothing of it was written. A caller that
         is cancelled while waiting does not know.
         """
-        request = Request.of(stream, entries, documents, expect, sealed or {})
-        self._require_writable()
-        self._pending.append(request)
-        if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(self._flush(), name="journal-commit")
-        return await request.answer
+        return await self._put(Request.of(stream, entries, documents, expect, sealed or {}))
 
     async def read(self, stream: str, after: int = 0) -> tuple[Recorded, ...]:
         """The records of a stream with a version above `after`, in order. Raises JournalDamaged when one of them is
@@ -113,8 +108,12 @@ class Journal:
     async def tail(self, after_seq: int = 0, limit: int = 1000, kinds: str = "") -> tuple[Recorded, ...]:
         """At most `limit` records after `after_seq` over all streams, in order; with `kinds` only those whose kind
         starts so."""
+        head = self.head
         async with self._reading() as connection:
-            rows = await rows_after(connection, after_seq, self.head, limit, kinds)
+            rows = await rows_after(connection, after_seq, head, limit, kinds)
+        # A filtered view cannot know what it should hold; `verify` does.
+        if not kinds and [r.seq for r in rows] != list(range(after_seq + 1, min(after_seq + limit, head) + 1)):
+            raise self._damaged(f"records after {after_seq} are missing")
         return tuple(self._checked(r) for r in rows)
 
     async def document(self, kind: str, key: str) -> Mapping[str, Json] | None:
@@ -139,25 +138,28 @@ class Journal:
 
     async def put_sealed(self, op: str, blob: str) -> None:
         """Keep an op's sealed prior state; durable on return. `append(sealed=…)` does it with the intent."""
-        async with self._writing, self._changing() as connection:
-            await keep_sealed(connection, {op: blob})
+        await self.append(SEALED_OP, [Entry("journal.sealed", {"op": op})], sealed={op: blob})
 
     async def sealed(self, op: str) -> str | None:
-        """An op's sealed prior state; None when there is none or it was erased."""
-        async with self._reading() as connection:
-            row = (await connection.execute(select(SEALED).where(SEALED.c.op == op))).one_or_none()
-        if row is None:
+        """An op's sealed prior state; None when there is none or it was erased. Raises JournalDamaged when it should
+        be there and is not what was put."""
+        about = await self.document(SEALED_OP, op)
+        if about is None:
             return None
-        if row.digest != text_digest(op, row.blob):
+        async with self._reading() as connection:
+            blob = (await connection.execute(select(SEALED.c.blob).where(SEALED.c.op == op))).scalar()
+        if not isinstance(blob, str) or text_digest(op, blob).hex() != about["sha256"]:
             raise self._damaged(f"the sealed prior state of op {op}")
-        return str(row.blob)
+        return blob
 
     async def erase_sealed(self, ops: Sequence[str]) -> None:
-        """Erase what no undo can need any more (I27): afterwards the bytes are in no file of the journal."""
-        async with self._writing:
-            async with self._changing() as connection:
-                await connection.execute(delete(SEALED).where(SEALED.c.op.in_(list(ops))))
-            await self._database.forget_erased()
+        """Erase what no undo can need any more (I27): afterwards the bytes are in no file of the journal. Ops that
+        have none are left out."""
+        held = [op for op in dict.fromkeys(ops) if self._standing.digest(SEALED_OP, op) is not None]
+        if held:
+            await self._put(Request.of(SEALED_OP, [Entry("journal.erased", {"ops": held})], (), None, _nothing(held)))
+            async with self._writing:
+                await self._database.forget_erased()
 
     async def verify(self) -> ChainReport:
         """Read and check every record and document. Damage is reported, and stops mutation from then on."""
@@ -225,6 +227,13 @@ class Journal:
             before = Head(row.seq, row.hash)
         if before.seq != head.seq:
             raise JournalDamaged(f"records after {before.seq} are missing")
+
+    async def _put(self, request: Request) -> tuple[Recorded, ...]:
+        self._require_writable()
+        self._pending.append(request)
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush(), name="journal-commit")
+        return await request.answer
 
     async def _flush(self) -> None:
         """Commit what is waiting until nothing is. Whatever goes wrong is told to every caller of that batch."""
@@ -324,3 +333,7 @@ class Journal:
 
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
+
+
+def _nothing(ops: Sequence[str]) -> dict[str, str | None]:
+    return dict.fromkeys(ops)

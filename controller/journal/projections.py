@@ -15,6 +15,7 @@ from controller.journal.anchor import Head
 from controller.journal.chain import GENESIS, Json, Row, as_state, canonical, document_digest, moved, row_hash
 
 STREAM = "journal.stream"  # documents of this kind are ours: key = stream, body = the version of its last record
+SEALED_OP = "journal.sealed"  # likewise: key = op, body = the digest of its sealed blob, which lies outside
 ONLY_DOCUMENTS = "journal.documents"  # the record of an append that has documents and no entry
 
 
@@ -98,7 +99,7 @@ class Draft:
         self.rows: list[Row] = []
         self.documents: dict[tuple[str, str], Written] = {}
         self.streams: dict[str, int] = {}
-        self.sealed: dict[str, str] = {}
+        self.sealed: dict[str, str | None] = {}  # op → blob, None erases
 
     def version(self, stream: str) -> int:
         return self.streams.get(stream) or self._standing.version(stream)

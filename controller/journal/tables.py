@@ -36,12 +36,11 @@ DOCUMENTS = Table(
     sqlite_with_rowid=False,
 )
 
-# Sealed prior state per op, outside the chain so that it can be erased (I27).
+# Sealed prior state per op, outside the chain so that it can be erased (I27). Its digest is a document.
 SEALED = Table(
     "sealed",
     METADATA,
     Column("op", String, primary_key=True),
     Column("blob", Text, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )

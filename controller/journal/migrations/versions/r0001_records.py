@@ -35,6 +35,5 @@ def upgrade() -> None:
         "sealed",
         sa.Column("op", sa.String, primary_key=True),
         sa.Column("blob", sa.Text, nullable=False),
-        sa.Column("digest", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
