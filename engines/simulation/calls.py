@@ -13,7 +13,7 @@ from controller.plan.resource import Capacity, Claim, ClaimKind, ObjectKey, Part
 from controller.plan.step import OpId
 from engines.engine import Conflict, Refused
 from engines.simulation.model import is_active, takes_reboot
-from engines.simulation.record import exclusive, held, own_name, used, values
+from engines.simulation.record import exclusive, held, own_name, uid_of, used, values
 from engines.simulation.world import Data, Record
 
 
@@ -49,7 +49,7 @@ def _create(data: Data, call: Call) -> Record:
     record: Record = {
         "kind": call.key.kind,
         "name": call.key.name,
-        "uid": f"sim-{call.op}",
+        "uid": uid_of(call.op),
         "version": 1,
         "part": call.request.get("part", Part.CURRENT.value),
         "running": False if is_active(call.key.kind) else None,

@@ -23,6 +23,7 @@ from controller.plan.resource import (
     ResourceId,
     Seen,
 )
+from controller.plan.step import OpId
 from engines.simulation.model import amount
 from engines.simulation.world import Record
 
@@ -160,6 +161,11 @@ def outputs(record: Record, fields: Fields) -> dict[str, Value]:
     if isinstance(fields.get("url"), str):
         result["url"] = fields["url"]
     return result
+
+
+def uid_of(op: OpId) -> str:
+    """The uid of what a create makes: never drawn at random, so a test can tell runs apart."""
+    return f"sim-{op}"
 
 
 def own_name(name: str) -> str:

@@ -10,7 +10,7 @@ import orjson
 from controller.blueprint.value import Secret, Value, markers
 from controller.plan.codec import to_json
 from controller.plan.diff import agrees
-from controller.plan.resource import Fields, Masked, ObjectKey
+from controller.plan.resource import Fields, Masked, ObjectKey, Part
 from controller.plan.step import Expect, OpId, Receipt, ReceiptState, Sealed, Step
 from engines.engine import Binding, Conflict, Found, FoundState, Refused, Values
 from engines.simulation.calls import Call, perform
@@ -104,11 +104,18 @@ def carry_out(data: Data, call: Call) -> Receipt:
         "left": polls,
         "of": polls,
         "fails": fails,
-        "outputs": outputs(record, values(record["fields"])) if record else {},
+        "outputs": told(record),
     }
     answer = receipt(data, call.op)
     assert answer is not None
     return answer
+
+
+def told(record: Record | None) -> dict[str, Value]:
+    """Outputs of one that others may use now; a stopped or replaced one tells none."""
+    if record is None or record["running"] is False or record["part"] == Part.KEPT.value:
+        return {}
+    return outputs(record, values(record["fields"]))
 
 
 def receipt(data: Data, op: OpId) -> Receipt | None:
@@ -183,5 +190,5 @@ def _reached(op: OpId, step: Step, record: Record) -> Found:
 
 
 def _acted(op: OpId, record: Record) -> Found:
-    done = Receipt(op, ReceiptState.DONE, op, record["uid"], outputs(record, values(record["fields"])), 100)
+    done = Receipt(op, ReceiptState.DONE, op, record["uid"], told(record), 100)
     return Found(FoundState.ACTED, done)

@@ -12,7 +12,7 @@ from controller.blueprint.value import Value
 from controller.plan.resource import ObjectKey, Part
 from controller.plan.step import Expect, Phase, Prior, Receipt, ReceiptState, Step
 from engines.engine import Seal
-from engines.simulation.record import values
+from engines.simulation.record import uid_of, values
 from engines.simulation.world import Record
 
 
@@ -28,7 +28,7 @@ def remembered(record: Record | None, seal: Seal) -> Prior:
         "running": record["running"],
         "fields": _sealed(record["fields"], secret, seal),
         "pending": _sealed(record["pending"], secret, seal),
-        "mark": mark,
+        "mark": {k: tuple(v) if isinstance(v, list) else v for k, v in mark.items()} if mark else None,
     }
     return Prior(uid=record["uid"], version=str(record["version"]), state=state)
 
@@ -56,9 +56,9 @@ def inverse(step: Step, prior: Prior, receipt: Receipt) -> tuple[Step, ...]:
 
 
 def _unmade(step: Step, receipt: Receipt) -> tuple[Step, ...]:
-    if receipt.uid is None:
-        return ()
-    return (Step(Phase.CUT, step.key, Expect(uid=receipt.uid), {"call": "remove"}),)
+    """An answer that was lost names no uid, but the request decides it."""
+    uid = receipt.uid or uid_of(receipt.op)
+    return (Step(Phase.CUT, step.key, Expect(uid=uid), {"call": "remove"}),)
 
 
 def _powered_back(step: Step, prior: Prior, was_running: bool) -> tuple[Step, ...]:

@@ -296,7 +296,8 @@ class EngineConformance:
                 stage.runner.run = f"run{next(stage.runs)}"
                 done = [await stage.runner.send(s, r) for r, s in ordered(effects, stage.runner.run)[:cut]]
                 await stage.runner.undo(done)
-                assert await self._restorable(stage, effects) == before, f"{cut} of {length}"
+                after = await self._restorable(stage, effects)
+                assert after == before, f"{cut} of {length}"
                 assert steps_of(await stage.effects(end)) == steps_of(effects) or self._loses(effects)
                 report_n(self.row, 1)
 
