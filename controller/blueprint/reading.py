@@ -4,6 +4,7 @@ nearest known key."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -38,9 +39,8 @@ def checked(
         return model.model_validate(content), ()
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-    return None, tuple(
-        _problem(model, e["type"], e["loc"], e["msg"], e.get("ctx", {}), node, file) for e in found[:problems_max]
-    )
+    problems = (_problem(model, e["type"], e["loc"], e["msg"], e.get("ctx", {}), node, file) for e in found)
+    return None, tuple(sorted(islice(problems, problems_max), key=lambda p: (p.place or Place(file), p.path)))
 
 
 def _problem(

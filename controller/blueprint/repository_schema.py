@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from controller.blueprint.entry import Disruption
 from controller.blueprint.names import did_you_mean, shown
@@ -146,6 +146,12 @@ class ScopeSpec(Strict):
     self_heal: bool = True
 
 
+def _at_least_one(scopes: tuple[ScopeSpec, ...]) -> tuple[ScopeSpec, ...]:
+    if not scopes:
+        raise ValueError("write at least one scope, or remove the file")
+    return scopes
+
+
 class Prune(Strict):
     """A plan that deletes more waits for a confirmation (I17). Percent counts from `percent_from` objects on."""
 
@@ -200,7 +206,7 @@ class RepositorySpec(Strict):
     """The file."""
 
     version: Literal[1]
-    scopes: Annotated[tuple[ScopeSpec, ...], Field(min_length=1)]
+    scopes: Annotated[tuple[ScopeSpec, ...], AfterValidator(_at_least_one)]
     policy: Policy = Policy()
     prices: Annotated[str, BeforeValidator(folder)] | None = None
 
