@@ -41,7 +41,8 @@ class RollbackDesk:
             return await self._before(record)
         repository = self.source.repository(record.repository)
         assert repository is not None, "checked by the caller"
-        full = await repository.mirror.resolve(revision)
+        log = await repository.mirror.log("", None, head)
+        full = next((c.id for c in log if len(revision) >= 7 and c.id.startswith(revision)), None)
         if full is None or not await self.source.includes(record.repository, full, head):
             raise InvalidInput(
                 f"{revision} is no commit of the tracked branch", hint="content comes from its history only"

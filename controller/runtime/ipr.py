@@ -81,8 +81,10 @@ class Iprs:
         raises ForgeUnavailable when the forge must be left alone for a while."""
         pull = await self._forge.pull(number)
         record = await self._records.get(IprRecord, f"{self._repository.name}/{number}")
-        if pull is None or self._repository.head is None:
-            return 600.0
+        if self._repository.head is None:
+            return 1.0  # its repository was not looked at yet
+        if pull is None:
+            return 3600.0
         record = record or IprRecord(self._repository.name, number)
         record = replace(
             record,
@@ -102,7 +104,7 @@ class Iprs:
 
     async def _open(self, record: IprRecord, pull: PullRequest, priority: Priority) -> float:
         began_s = self._clock.now_s()
-        await self._repository.mirror.fetch([pull.head_sha])
+        await self._repository.mirror.fetch(commits=[pull.head_sha])
         judged = await self._reviewing.review(
             self._repository, pull, await self._trusted(pull), self._clock.wall().date()
         )
@@ -151,7 +153,7 @@ class Iprs:
 
     async def _missed(self, record: IprRecord, pull: PullRequest) -> float:
         """Merged before we ever reviewed it: review what it brought in against the commit before it, once."""
-        await self._repository.mirror.fetch([pull.head_sha])
+        await self._repository.mirror.fetch(commits=[pull.head_sha])
         empty = Review(head=pull.head_sha, base=self._repository.head or "")
         await self._write(replace(record, head_sha=pull.head_sha), empty, (), None)
         return 5.0

@@ -37,7 +37,8 @@ class RepositoryLook:
     async def look(self) -> None:
         """Raises Unreachable and ForgeUnavailable; nothing is derived from half a look (I9)."""
         record = await self._records.get(RepositoryRecord, self._source.name) or RepositoryRecord(self._source.name)
-        refs = await self._source.mirror.refs()
+        listing = await self._source.mirror.refs()
+        refs = listing.branches
         head = refs.get(self._branch)
         if head is None:
             text = f"branch {self._branch} is not there; branches: {', '.join(sorted(refs)[:10]) or 'none'}"
@@ -50,6 +51,7 @@ class RepositoryLook:
         except ForgeError as e:
             silent = e
         if head != self._source.head or head != record.head:
+            await self._source.mirror.fetch([self._branch], listing=listing)
             record = await self._moved(record, head)
         if dict(record.refs) != dict(refs):
             await self._note(replace(record, refs=dict(refs), head=head))
@@ -58,7 +60,6 @@ class RepositoryLook:
 
     async def _moved(self, record: RepositoryRecord, head: str) -> RepositoryRecord:
         """The tracked branch is somewhere else than at the last look of this process."""
-        await self._source.mirror.fetch([head])
         previous = record.head
         if previous and previous != head and not await self._source.mirror.is_ancestor(previous, head):
             _log.warning("the tracked branch was rewritten", repository=self._source.name, was=previous, now=head)

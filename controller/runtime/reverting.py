@@ -8,7 +8,9 @@ import structlog
 
 from controller.errors import AlmaError
 from controller.forges.forge import Forge, PullState
-from controller.runtime.records import Records, RunRecord, ScopeRecord
+from controller.git.authoring import Author
+from controller.runtime.clock import Clock
+from controller.runtime.records import RunRecord, ScopeRecord
 from controller.runtime.source import RepositorySource
 
 _log = structlog.get_logger("reverting")
@@ -17,10 +19,8 @@ _log = structlog.get_logger("reverting")
 class RevertPulls:
     """Opens at most one revert pull request per failed scope."""
 
-    def __init__(
-        self, repositories: Mapping[str, RepositorySource], forges: Mapping[str, Forge], records: Records
-    ) -> None:
-        self._repositories, self._forges, self._records = repositories, forges, records
+    def __init__(self, repositories: Mapping[str, RepositorySource], forges: Mapping[str, Forge], clock: Clock) -> None:
+        self._repositories, self._forges, self._clock = repositories, forges, clock
 
     async def open(self, record: ScopeRecord, run: RunRecord) -> int | None:
         """Its number; None for a first deploy, when the branch has moved past the content that failed, or when the
@@ -48,7 +48,11 @@ class RevertPulls:
                 return pull.number
         title = f"Revert {record.scope} to {good[:8]}"
         commit = await repository.mirror.restore_paths(
-            repository.head, good, [scope.path], f"{title}\n\nRun {run.run} failed and was undone."
+            repository.head,
+            good,
+            ["" if scope.path == "." else scope.path],
+            f"{title}\n\nRun {run.run} failed and was undone.",
+            Author("ALMA", "alma@localhost", int(self._clock.wall().timestamp())),
         )
         await repository.mirror.push(commit, branch, None)
         brought = ", ".join(f"#{n}" for n in run.pulls) or f"commit {run.revision[:8]}"

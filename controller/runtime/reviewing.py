@@ -22,7 +22,7 @@ from controller.review.report import Review, ScopeReview
 from controller.review.rules.rule import ScopeView
 from controller.runtime.planning import Planned, Planning
 from controller.runtime.records import Records, Reviewed, ScopeRecord
-from controller.runtime.source import RepositorySource, policy_of
+from controller.runtime.source import TREE, RepositorySource, policy_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Reviewing:
         preview = await repository.mirror.merge_preview(base, pull.head_sha)
         if preview.tree is None:
             return self._conflicts(base, pull, preview.conflicts)
-        return await self.compare(repository, base, preview.tree, pull.head_sha, trusted, today)
+        return await self.compare(repository, base, f"{TREE}{preview.tree}", pull.head_sha, trusted, today)
 
     async def compare(
         self, repository: RepositorySource, base: str, merged: str, head: str, trusted: bool, today: date

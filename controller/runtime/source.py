@@ -29,6 +29,8 @@ from controller.runtime.reconciler import ScopeHead
 from controller.runtime.records import ScopeRecord
 
 _KEPT = 2_000
+_SUFFIXES = (".yaml", ".yml", ".json")
+TREE = "tree:"  # before the id of a tree that is no commit's: a merge preview
 T = TypeVar("T")
 
 
@@ -69,17 +71,17 @@ class RepositorySource:
         self._parsed: _Kept[ParsedBlueprint] = _Kept(_KEPT * 5)
 
     async def config(self, revision: str) -> Repository:
-        """`alma.yaml` at a commit (or tree). Raises InvalidInput with every mistake."""
+        """`alma.yaml` at a commit, or at a tree written as `tree:ID`. Raises InvalidInput with every mistake."""
         known = self._configs.get(revision)
         if known is None:
-            files = await self.mirror.files(revision, REPOSITORY_FILE)
-            known = load_repository(files.get(REPOSITORY_FILE), default_scope=self._default_scope)
+            text = await self._file(revision, REPOSITORY_FILE)
+            known = load_repository(text, default_scope=self._default_scope)
             self._configs.put(revision, known)
         return known
 
     async def content_id(self, revision: str, scope: ScopeConfig) -> str:
         """Equal ids want equal things."""
-        tree = await self.mirror.tree_id(revision, scope.path)
+        tree = await self.mirror.tree_id(_object(revision), "" if scope.path == "." else scope.path)
         text = orjson.dumps([tree, to_json(scope)], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(text).hexdigest()[:40]
 
@@ -98,7 +100,7 @@ class RepositorySource:
         """The repository's price book at a commit, if it names one that is there."""
         if config.prices is None:
             return None
-        return (await self.mirror.files(revision, config.prices)).get(config.prices)
+        return await self._file(revision, config.prices)
 
     def targets(self, scope: ScopeConfig) -> Mapping[str, tuple[str, ...]]:
         """Engine → targets of the scope, all of them granted. Raises InvalidInput for one that is not."""
@@ -118,9 +120,17 @@ class RepositorySource:
             raise InvalidInput(problems, hint=f"the server grants it under allow.{self.name}.targets")
         return scope.targets
 
+    async def _file(self, revision: str, path: str) -> bytes | None:
+        read = self.mirror.file_of_tree if revision.startswith(TREE) else self.mirror.file
+        return await read(_object(revision), path)
+
+    async def _files(self, revision: str, folder: str) -> Mapping[str, bytes]:
+        read = self.mirror.files_of_tree if revision.startswith(TREE) else self.mirror.files
+        return await read(_object(revision), folder, _SUFFIXES)
+
     async def _load(self, revision: str, scope: ScopeConfig, prices: str | None) -> LoadedScope | InvalidInput:
         try:
-            files = await self.mirror.files(revision, scope.path)
+            files = await self._files(revision, "" if scope.path == "." else scope.path)
             kept = set(blueprint_files(files, scope, prices))
             return load_scope({f: d for f, d in files.items() if f in kept}, scope, DEFAULT_LIMITS, self._parse)
         except InvalidInput as e:
@@ -208,3 +218,8 @@ def policy_of(config: Repository, scope: ScopeConfig) -> ScopePolicy:
         self_heal=scope.self_heal,
         depends_on=scope.depends_on,
     )
+
+
+def _object(revision: str) -> str:
+    """The Git object behind a revision: a commit, or the tree of a merge preview."""
+    return revision.removeprefix(TREE)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeAlias
 
 from controller.blueprint.value import Output, Secret, Value, markers
 from controller.plan.resource import Allow
@@ -13,6 +13,7 @@ from controller.runtime.run import RunState, Work
 from engines.engine import Values
 
 _SCOPES = "scopes/"
+AllowOf: TypeAlias = Callable[[str], Awaitable[Allow]]  # scope → what the server lets it ask for now
 
 
 class SecretValues(Protocol):
@@ -29,13 +30,13 @@ class StepFiller:
         records: Records,
         secrets: SecretValues,
         unseal: Callable[[Sealed], bytes],
-        allow_of: Callable[[str], Allow],
+        allow_of: AllowOf,
     ) -> None:
         self._records, self._secrets, self._unseal, self._allow_of = records, secrets, unseal, allow_of
 
     async def for_step(self, state: RunState, work: Work, step: Step) -> Values:
         """Only what this step's markers name."""
-        allow = self._allow_of(state.plan.scope)
+        allow = await self._allow_of(state.plan.scope)
         wanted = list(markers(step.request))
         refs = frozenset(m.ref for m in wanted if isinstance(m, Secret))
         outputs = {}

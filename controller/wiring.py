@@ -1,0 +1,315 @@
+"""Builds everything from Settings; the one file that knows all the parts."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import grp
+import pwd
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from controller.forges.forge import Account, Forge, ForgeBinding, Permission, Standing
+from controller.forges.registry import open_forge
+from controller.git.credentials import GitCredentials, configure_git
+from controller.git.repository import Mirror
+from controller.git.watcher import watch
+from controller.install import Install, everything_allowed, new_id, resolve_own
+from controller.local_forge import JournalStore, MirrorGit
+from controller.operations.access import Role, RoleRules, os_actor, role_of
+from controller.operations.answering import CommentDesk
+from controller.operations.context import Context
+from controller.operations.deploy import Standalone, Unattended
+from controller.operations.desk import Desk
+from controller.operations.iprs import PullDesk
+from controller.operations.orphans import OrphanDesk
+from controller.operations.rollback import RollbackDesk
+from controller.plan.resource import Allow
+from controller.review.narrative import Narrator
+from controller.runtime.clearances import MergedReviews
+from controller.runtime.ipr import Iprs
+from controller.runtime.loop import Loop, Rates
+from controller.runtime.reconciler import Intervals, Reconciler, Serving
+from controller.runtime.records import Records, RunRecord, ScopeRecord
+from controller.runtime.repository_look import RepositoryLook
+from controller.runtime.reverting import RevertPulls
+from controller.runtime.reviewing import Reviewing
+from controller.runtime.settle import Settling
+from controller.runtime.source import GitSource, Granted, RepositorySource
+from controller.runtime.step_values import AllowOf, StepFiller
+from controller.runtime.work_queue import Priority, WorkQueue
+from controller.settings import RepositorySettings, Settings
+
+_GIT_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """A controller ready to run."""
+
+    install: Install
+    loop: Loop
+    desk: Desk
+    queue: WorkQueue
+    forges: Mapping[str, Forge]
+    mirrors: Mapping[str, Mirror]
+    watches: Sequence[Callable[[], AsyncIterator[str]]] = ()
+
+
+class Spreading:
+    """Tells everyone who shows runs: pull requests, statuses of pushes, whoever follows."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self._queue = queue
+        self.iprs: dict[str, Iprs] = {}
+        self.followers: list[Callable[[RunRecord], None]] = []
+
+    def run_moved(self, run: RunRecord) -> None:
+        if run.repository in self.iprs:
+            self.iprs[run.repository].run_moved(run)
+        for number in run.pulls:
+            # A little later: several events of one run are one edit of the comment.
+            delay_s = 0.0 if run.word.ended else 0.5
+            self._queue.add(f"ipr:{run.repository}/{number}", Priority.PULL_REQUEST, delay_s)
+        for follow in self.followers:
+            follow(run)
+
+    def scope_synced(self, record: ScopeRecord, revision: str) -> None:
+        """Pull requests that brought nothing to run in still get their final state; scopes that wait may go."""
+        self._queue.add(f"repo:{record.repository}", Priority.POLL, 0.2)
+
+
+@dataclass(slots=True)
+class _Repository:
+    """One configured repository, opened."""
+
+    settings: RepositorySettings
+    mirror: Mirror
+    source: RepositorySource
+    forge: Forge
+    rules: RoleRules
+    watch: Callable[[], AsyncIterator[str]] | None = field(default=None)
+
+
+async def build_controller(
+    install: Install,
+    environment: Mapping[str, str],
+    narrator: Narrator,
+    stack: AsyncExitStack,
+    stop: asyncio.Event,
+    *,
+    observe: bool,
+) -> Controller:
+    """Everything for `alma serve`. What is opened is closed by `stack`."""
+    settings = install.settings
+    configure_git(int(_GIT_TIMEOUT_S * 1000))
+    own = resolve_own(settings, environment)
+    opened = [await _open_repository(install, r, own, stack, stop) for r in settings.repositories]
+    by_name = {r.settings.name: r for r in opened}
+    sources = {name: r.source for name, r in by_name.items()}
+    forges = {name: r.forge for name, r in by_name.items()}
+    git = GitSource(sources)
+    queue = WorkQueue(install.clock)
+    spreading = Spreading(queue)
+    clearances = MergedReviews(install.records, git)
+    settling = Settling(
+        install.records, install.log, spreading, RevertPulls(sources, forges, install.clock), clearances, install.clock
+    )
+    values = StepFiller(install.records, install.secrets, install.key.unseal, _allow_of(install.records, sources))
+    reconciler = Reconciler(
+        source=git,
+        planning=install.planning,
+        executor=install.executor,
+        records=install.records,
+        clearances=clearances,
+        settling=settling,
+        values=values,
+        lease=install.leases.take,
+        new_id=new_id,
+        clock=install.clock,
+        metrics=install.metrics,
+        serving=Serving(
+            "serving with --observe: nothing is applied" if observe else "",
+            frozenset(t for t, c in settings.targets.items() if c.read_only),
+        ),
+        intervals=Intervals(drift_s=float(settings.reconcile.drift_interval)),
+    )
+    about = Context(install.records, queue, install.executor, install.clock, {n: r.rules for n, r in by_name.items()})
+    rollbacks = RollbackDesk(about, git)
+    reviewing = Reviewing(install.planning, install.records, narrator)
+    for name, repository in by_name.items():
+        spreading.iprs[name] = Iprs(
+            repository=repository.source,
+            forge=repository.forge,
+            reviewing=reviewing,
+            answering=CommentDesk(about, rollbacks, repository.forge, repository.rules),
+            records=install.records,
+            clock=install.clock,
+            metrics=install.metrics,
+            install=install.id,
+            public_url=settings.server.public_url,
+        )
+    looks = {
+        name: RepositoryLook(
+            source=r.source,
+            forge=r.forge,
+            branch=r.settings.branch,
+            records=install.records,
+            queue=queue,
+            nudge=install.executor.nudge,
+        )
+        for name, r in by_name.items()
+    }
+    rate = settings.reconcile.scope_rate
+    loop = Loop(
+        queue=queue,
+        reconciler=reconciler,
+        repositories=looks,
+        iprs=spreading.iprs,
+        engines=install.engines,
+        clock=install.clock,
+        metrics=install.metrics,
+        rates=Rates(rate.per_minute, rate.burst),
+        interval_s=float(settings.reconcile.interval),
+    )
+    orphans = OrphanDesk(about, standalone(install, "controller"), targets_of(install))
+    desk = Desk(about, PullDesk(about, forges), rollbacks, orphans)
+    mirrors = {n: r.mirror for n, r in by_name.items()}
+    watches = tuple(r.watch for r in opened if r.watch)
+    return Controller(install, loop, desk, queue, forges, mirrors, watches)
+
+
+def standalone(install: Install, caller: str, allow: Allow | None = None) -> Standalone:
+    """Deploys by hand against this install's targets."""
+    nobody = Unattended()
+    granted = allow or everything_allowed(tuple(install.engines))
+    return Standalone(
+        planning=install.planning,
+        executor=install.executor,
+        records=install.records,
+        settling=Settling(install.records, install.log, nobody, nobody, nobody, install.clock),
+        values=StepFiller(install.records, install.secrets, install.key.unseal, _always(granted)),
+        leases=install.leases,
+        clock=install.clock,
+        new_id=new_id,
+        caller=caller,
+    )
+
+
+def _always(allow: Allow) -> AllowOf:
+    async def of(scope: str) -> Allow:
+        return allow
+
+    return of
+
+
+def standalone_desk(install: Install) -> Desk:
+    """What the command line answers without a controller: readings and the acts that only change records."""
+    about = Context(install.records, WorkQueue(install.clock), install.executor, install.clock)
+    return Desk(about, orphans=OrphanDesk(about, standalone(install, getpass.getuser()), targets_of(install)))
+
+
+def targets_of(install: Install, only: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
+    """Engine → its targets, in the order of the configuration."""
+    targets: dict[str, tuple[str, ...]] = {}
+    for target, engine in install.engine_of.items():
+        if only is None or target in only:
+            targets[engine] = (*targets.get(engine, ()), target)
+    return targets
+
+
+async def _open_repository(
+    install: Install, repository: RepositorySettings, own: Mapping[str, str], stack: AsyncExitStack, stop: asyncio.Event
+) -> _Repository:
+    settings = install.settings
+    rules = _rules(settings, repository.name)
+    token = own.get(repository.token or repository.forge.token or "")
+    mirror = Mirror.open(
+        install.state / "mirrors" / f"{repository.name}.git",
+        repository.url,
+        credentials=GitCredentials(token=token, ssh_key=Path(repository.ssh_key) if repository.ssh_key else None),
+        timeout_s=_GIT_TIMEOUT_S,
+    )
+    stack.push_async_callback(mirror.close)
+    granted = settings.allow.get(repository.name)
+    allow = granted.allow() if granted else Allow()
+    source = RepositorySource(
+        repository.name, mirror, Granted(targets_of(install, allow.targets), allow), default_scope="default"
+    )
+    forge = _open_forge(install, repository, own, mirror, rules)
+    stack.push_async_callback(forge.close)
+    return _Repository(repository, mirror, source, forge, rules, _watch(repository, stop))
+
+
+def _open_forge(
+    install: Install, repository: RepositorySettings, own: Mapping[str, str], mirror: Mirror, rules: RoleRules
+) -> Forge:
+    kind = repository.forge.kind
+    config: dict[str, object] = {
+        k: own.get(v, v) if isinstance(v, str) else v for k, v in repository.forge.model_dump().items()
+    }
+    if kind == "local":
+        config["standing"] = lambda account: _os_standing(account, rules)
+    metrics = install.metrics
+    return open_forge(
+        kind,
+        ForgeBinding(
+            repository=repository.name,
+            git_url=repository.url,
+            branch=repository.branch,
+            config=config,
+            clock=install.clock.now_s,
+            on_request=lambda code: metrics.count("alma_forge_requests", kind, str(code)),
+            on_remaining=lambda left: metrics.gauge("alma_forge_rate_limit_remaining", left, kind),
+            store=JournalStore(install.journal, repository.name),
+            git=MirrorGit(mirror, install.clock),
+        ),
+    )
+
+
+def _os_standing(account: Account, rules: RoleRules) -> Standing:
+    """What an OS user may do on a repository without a forge: its role, in the forge's words."""
+    user = account.id.removeprefix("os:")
+    role = role_of(os_actor(user, groups_of(user), controller=user == getpass.getuser()), rules)
+    words = {Role.ADMIN: Permission.ADMIN, Role.OPERATE: Permission.WRITE, Role.READ: Permission.READ}
+    return Standing(words.get(role, Permission.NONE))
+
+
+def _rules(settings: Settings, repository: str) -> RoleRules:
+    given = settings.roles.get(repository)
+    return RoleRules(given.read, given.operate, given.admin) if given else RoleRules()
+
+
+def _watch(repository: RepositorySettings, stop: asyncio.Event) -> Callable[[], AsyncIterator[str]] | None:
+    """File events, for a repository that lies on this machine."""
+    path = Path(repository.url)
+    if not (path.is_absolute() and path.is_dir()):
+        return None
+
+    async def keys() -> AsyncIterator[str]:
+        async for _ in watch(path, stop):
+            yield f"repo:{repository.name}"
+
+    return keys
+
+
+def _allow_of(records: Records, sources: Mapping[str, RepositorySource]) -> AllowOf:
+    """What the repository of a scope may ask for; a scope of a repository that is gone may ask for nothing."""
+
+    async def allow(scope: str) -> Allow:
+        record = await records.get(ScopeRecord, scope)
+        source = sources.get(record.repository) if record else None
+        return source.granted.allow if source else Allow()
+
+    return allow
+
+
+def groups_of(user: str) -> frozenset[str]:
+    """The groups of an OS user; none for one that does not exist."""
+    try:
+        primary = grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+    except KeyError:
+        return frozenset()
+    return frozenset({primary, *(g.gr_name for g in grp.getgrall() if user in g.gr_mem)})
