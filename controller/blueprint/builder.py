@@ -64,7 +64,8 @@ class _Frame:
 
 
 class Builder:
-    """Turns events into nodes. No recursion: the stack is ours and bounded. `problems` are the mistakes so far."""
+    """Turns events into nodes. No recursion: the stack is ours and bounded. `problems` are the mistakes so far,
+    `nodes` the values and keys."""
 
     def __init__(self, file: str, limits: Limits) -> None:
         self.problems: list[Problem] = []
@@ -73,7 +74,7 @@ class Builder:
         self._top = _Frame(0, None, 0, None)
         self._stack: list[_Frame] = []  # what is open around the top
         self._anchors: dict[str, tuple[Node, int] | None] = {}  # None: still open
-        self._nodes = 0
+        self.nodes = 0
         self._aliases = 0
         self._documents = 0
         self._handlers: dict[type, Callable[[Event], None]] = {
@@ -112,8 +113,8 @@ class Builder:
             self._stop(event, "a second document starts here; one file holds one document")
 
     def _scalar(self, event: Event) -> None:
-        self._nodes += 1
-        if self._nodes > self._limits.nodes:
+        self.nodes += 1
+        if self.nodes > self._limits.nodes:
             self._too_many(event)
         text: str = event.value
         if event.tag is not None or "\0" in text:
@@ -155,8 +156,8 @@ class Builder:
         self._problem(event, f"duplicate key {shown(text, 60)}, first written in line {line}; keep one")
 
     def _open(self, event: Event) -> None:
-        self._nodes += 1
-        if self._nodes > self._limits.nodes:
+        self.nodes += 1
+        if self.nodes > self._limits.nodes:
             self._too_many(event)
         if event.tag is not None:
             self._problem(event, _TAGS)
@@ -169,7 +170,7 @@ class Builder:
             self._anchor(event, event.anchor, None)
         values: dict[str, Node] | None = {} if type(event) is yaml.MappingStartEvent else None
         at = mark(event.start_mark.line, event.start_mark.column)
-        self._top = _Frame(at, event.anchor, self._nodes - 1, values)
+        self._top = _Frame(at, event.anchor, self.nodes - 1, values)
 
     def _close(self, event: Event) -> None:
         frame, self._top = self._top, self._stack.pop()
@@ -177,7 +178,7 @@ class Builder:
             self._merge(frame, *frame.merged)
         node = frame.closed()
         if frame.anchor is not None:
-            self._anchor(event, frame.anchor, (node, self._nodes - frame.before))
+            self._anchor(event, frame.anchor, (node, self.nodes - frame.before))
         self._top.put(node, frame.at)
 
     def _merge(self, into: _Frame, merged: Node, at: Mark) -> None:
@@ -212,8 +213,8 @@ class Builder:
         if target is None:
             self._stop(event, f"*{shown(name, 60)} contains itself")
         node, size = target
-        self._nodes += size
-        if self._nodes > self._limits.nodes:
+        self.nodes += size
+        if self.nodes > self._limits.nodes:
             self._too_many(event)
         self._top.put(node, mark(event.start_mark.line, event.start_mark.column))
 

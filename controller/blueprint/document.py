@@ -22,6 +22,11 @@ _PAIR = re.compile(r"\\\\|\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-f
 def read_document(data: bytes, file: str, limits: Limits = DEFAULT_LIMITS) -> Map:
     """The one document in `data`, a map. Raises InvalidInput, and nothing else whatever `data` is, with every mistake
     at `file`:line:col."""
+    return read_counted(data, file, limits)[0]
+
+
+def read_counted(data: bytes, file: str, limits: Limits = DEFAULT_LIMITS) -> tuple[Map, int]:
+    """As `read_document`, with the number of values and keys, counting what aliases repeat."""
     if len(data) > limits.file_bytes:
         raise InvalidInput([too_large(file, len(data), limits)])
     text = decoded(data, file)
@@ -33,7 +38,7 @@ def read_document(data: bytes, file: str, limits: Limits = DEFAULT_LIMITS) -> Ma
         raise InvalidInput([Problem(Place(file, line), "directives (%) are not supported; remove this line")])
     builder = Builder(file, limits)
     try:
-        return builder.build(yaml.CBaseLoader(text))
+        return builder.build(yaml.CBaseLoader(text)), builder.nodes
     except yaml.YAMLError as error:
         problem = _syntax(error, text, file)
     except ValueError as error:  # the C parser lets some of Python's own out

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.blueprint.entry import Entry, Lifecycle, Probe, ProbeKind, Tolerated, Waived
-from controller.blueprint.names import shown
+from controller.blueprint.names import is_name, shown
 from controller.blueprint.node import Map, Places, position
 from controller.blueprint.references import Names, interpreted
 from controller.blueprint.repository import ScopeConfig
-from controller.blueprint.schema import Blueprint, HealthSpec, LifecycleSpec, ResourceSpec
+from controller.blueprint.schema import HTTP_PATH, Blueprint, HealthSpec, LifecycleSpec, ResourceSpec
 from controller.blueprint.units import size_bytes
 from controller.blueprint.value import Output, Value, markers
 from controller.errors import Place, Problem
@@ -159,7 +159,7 @@ def _formerly(spec: ResourceSpec, names: Names, report: Report) -> tuple[str, ..
     found = []
     for i, name in enumerate(spec.formerly):
         parts = name.split("/") if "/" in name else [names.blueprint, name]
-        if len(parts) != 2 or not all(parts) or not name.isprintable():
+        if len(parts) != 2 or not all(is_name(part) for part in parts):
             report(f"formerly.{i}", f"{shown(name, 80)} is no former name; write it as blueprint/name")
             continue
         found.append(f"{names.scope}/{parts[0]}/{parts[1]}")
@@ -170,6 +170,8 @@ def _probe(spec: HealthSpec, names: Names, report: Report) -> Probe:
     timeout_s = spec.timeout
     if spec.http is not None:
         path = _text(spec.http.path, names, "health.http.path", report) or "/"
+        if not HTTP_PATH.fullmatch(path):
+            report("health.http.path", f"{shown(path, 80)} is no path; write it as /healthz")
         return Probe(ProbeKind.HTTP, spec.http.port, path, timeout_s=timeout_s)
     if spec.tcp is not None:
         return Probe(ProbeKind.TCP, spec.tcp.port, timeout_s=timeout_s)

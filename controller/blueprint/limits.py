@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`nodes` counts what aliases and merges expand to; `problems` bounds how many mistakes one file reports."""
+    """`nodes` and `scope_nodes` count what aliases and merges expand to; `problems` bounds how many mistakes one file
+    reports."""
 
     file_bytes: int = 1 << 20
     depth: int = 64
@@ -16,6 +17,7 @@ class Limits:
     aliases: int = 100
     anchors: int = 1_000
     problems: int = 100
+    scope_nodes: int = 1_000_000
     scope_files: int = 5_000
     scope_bytes: int = 10 << 20
     resources: int = 10_000

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from controller.blueprint.cycles import cycles, shown_cycle
-from controller.blueprint.document import read_document, too_large
+from controller.blueprint.document import read_counted, too_large
 from controller.blueprint.entries import Written, entry_of, names_of
 from controller.blueprint.entry import Entry
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
@@ -34,6 +34,7 @@ class ParsedBlueprint:
     blueprint: Blueprint | None
     node: Map | None
     problems: tuple[Problem, ...] = ()
+    nodes: int = 0  # how many values it holds, counting what aliases repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def parse_blueprint(file: str, data: bytes, limits: Limits = DEFAULT_LIMITS) -> 
         problem = Problem(Place(shown(file)), "the name of this file holds hidden characters; rename it")
         return ParsedBlueprint(file, None, None, (problem,))
     try:
-        node = read_document(data, file, limits)
+        node, nodes = read_counted(data, file, limits)
     except InvalidInput as error:
         return ParsedBlueprint(file, None, None, error.problems)
     blueprint, problems = checked(Blueprint, _content(node), node, file, limits.problems)
@@ -85,7 +86,7 @@ def parse_blueprint(file: str, data: bytes, limits: Limits = DEFAULT_LIMITS) -> 
         problems = tuple(_twins(blueprint, node, file))
     if problems:
         return ParsedBlueprint(file, None, None, problems)
-    return ParsedBlueprint(file, blueprint, node)
+    return ParsedBlueprint(file, blueprint, node, nodes=nodes)
 
 
 def load_scope(
@@ -97,7 +98,15 @@ def load_scope(
     """Everything `files` (path from the repository's root → content) want. `parse` is where a cache may stand. Raises
     InvalidInput with every mistake at its place."""
     check_sizes({file: len(data) for file, data in files.items()}, limits)
-    return assemble([parse(file, files[file], limits) for file in sorted(files)], scope, limits)
+    parsed: list[ParsedBlueprint] = []
+    left = limits.scope_nodes
+    for file in sorted(files):
+        parsed.append(parse(file, files[file], limits))
+        left -= parsed[-1].nodes
+        if left < 0:
+            text = f"more than {limits.scope_nodes:,} values in the blueprints of one scope; split the scope"
+            raise InvalidInput([Problem(Place(file), text)])
+    return assemble(parsed, scope, limits)
 
 
 def assemble(parsed: Sequence[ParsedBlueprint], scope: ScopeConfig, limits: Limits = DEFAULT_LIMITS) -> LoadedScope:
@@ -113,11 +122,11 @@ def assemble(parsed: Sequence[ParsedBlueprint], scope: ScopeConfig, limits: Limi
         for index, (spec, item) in enumerate(zip(blueprint.resources or (), _resources(node), strict=True)):
             written = Written(spec, index, blueprint, file, item)
             entries.append(entry_of(written, names[blueprint.name], scope, problems))
-        if len(problems) > limits.problems:
-            break
+            _raise(problems if len(problems) > limits.problems else (), limits)
     _raise([*problems, *_undeclared(scope, {e.id for e in entries})], limits)
     entries.sort(key=lambda e: (e.blueprint, e.name))
-    _raise([*_too_many_edges(entries, limits), *_cycles(entries), *_renames(entries)], limits)
+    _raise(list(_too_many_edges(entries, limits)), limits)
+    _raise([*_cycles(entries), *_renames(entries)], limits)
     return LoadedScope(
         scope.name,
         tuple(entries),

@@ -7,12 +7,14 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import islice
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # Drawn as nothing at all although Unicode counts them as letters, marks or symbols: fillers and blanks.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HASH_LETTERS = 8
+_COMPARED_MAX = 200
 
 
 def is_name(text: str) -> bool:
@@ -63,6 +65,6 @@ def natural_name(scope: str, blueprint: str, resource: str, limit: int = 63) -> 
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """`; did you mean memory?`, or nothing where no known name is near."""
-    near = difflib.get_close_matches(wrong[:100], list(known), n=1)
+    """`; did you mean memory?`, or nothing where no known name is near. Looks at the first two hundred (I34)."""
+    near = difflib.get_close_matches(wrong[:100], list(islice(known, _COMPARED_MAX)), n=1)
     return f"; did you mean {shown(near[0], 200)}?" if near else ""

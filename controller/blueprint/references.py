@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import islice
 
 from controller.blueprint.names import did_you_mean, shown
 from controller.blueprint.scalar import resolved
@@ -27,7 +26,6 @@ _FILE = re.compile(r"file:/[!-~]+", re.ASCII)
 _LATER = ("sops:", "vault:")
 # How the journal writes markers; a map of a user that looks the same would come back as one.
 _JOURNAL_TAGS = frozenset({"$secret", "$output", "$text", "$masked", "$sealed", "$decimal"})
-_SUGGESTED_FROM_MAX = 500
 _FORMS = "${resources.NAME.outputs.KEY}, ${scopes.NAME.outputs.KEY}, ${values.KEY} or ${values.KEY:-default}"
 
 Report = Callable[[str, str], None]
@@ -44,8 +42,8 @@ def secret(reference: str) -> Secret:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """`no resource dbb in …` with the nearest known name. Looks at some hundreds of names at most (I34)."""
-    return f"no {what} {shown(name, 130)}{did_you_mean(name, islice(known, _SUGGESTED_FROM_MAX))}"
+    """`no resource dbb in …` with the nearest known name."""
+    return f"no {what} {shown(name, 130)}{did_you_mean(name, known)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from controller.blueprint.cycles import cycles, shown_cycle
 from controller.blueprint.document import read_document
@@ -71,7 +72,7 @@ def load_repository(
     node = read_document(text, file, limits)
     spec, problems = checked(RepositorySpec, plain(node), node, file)
     if spec is not None:
-        problems = tuple(_scope_problems(spec.scopes, node, file))
+        problems = tuple(islice(_scope_problems(spec.scopes, node, file), limits.problems))
     if spec is None or problems:
         raise InvalidInput(problems)
     return Repository(_scopes(spec.scopes), spec.policy, spec.prices)
@@ -130,12 +131,26 @@ def _scope_problems(specs: Sequence[ScopeSpec], node: Node, file: str) -> Iterab
         if names[spec.name] != i:
             first = line(names[spec.name], "name")
             yield problem(i, "name", f"scope {spec.name} is already written in line {first}; rename one")
-        for j, other in enumerate(specs[:i]):
-            if _within(spec.path, other.path) or _within(other.path, spec.path):
-                text = f"path {shown(spec.path, 80)} overlaps {shown(other.path, 80)} of scope {other.name}"
-                yield problem(i, "path", f"{text} in line {line(j, 'path')}; a file belongs to one scope")
         for name in spec.depends_on:
             if name not in names:
                 yield problem(i, "depends_on", f"no scope {shown(name, 80)}{did_you_mean(name, names)}")
+    for first, second in _overlaps(specs):
+        one, other = specs[first], specs[second]
+        text = f"path {shown(other.path, 80)} overlaps {shown(one.path, 80)} of scope {one.name}"
+        yield problem(second, "path", f"{text} in line {line(first, 'path')}; a file belongs to one scope")
     for ring in cycles({spec.name: spec.depends_on for spec in specs}):
         yield problem(names[ring[0]], "depends_on", f"scopes wait for each other: {shown_cycle(ring)}")
+
+
+def _overlaps(specs: Sequence[ScopeSpec]) -> Iterator[tuple[int, int]]:
+    """Pairs of scopes of which one's folder is, or lies in, the other's. Linear in the number of scopes."""
+    owner: dict[str, int] = {}
+    for i, spec in enumerate(specs):
+        owner.setdefault(spec.path, i)
+    for i, spec in enumerate(specs):
+        parts = spec.path.split("/")
+        above = {".", *("/".join(parts[:n]) for n in range(1, len(parts) + 1))}
+        for path in sorted(above):
+            other = owner.get(path, i)
+            if other != i:
+                yield min(i, other), max(i, other)

@@ -28,20 +28,32 @@ from controller.blueprint.schema import (
 from controller.blueprint.units import checked_currency
 from controller.blueprint.value import Value
 
-_FOLDER = re.compile(r"\.|[^/\\\s.][^/\\]*(?:/[^/\\\s.][^/\\]*)*")
+_PATH_LETTERS_MAX = 1_000
+_INSIDE = re.compile(r"\.|[^/\\\s.][^/\\]*(?:/[^/\\\s.][^/\\]*)*")
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _OUTPUT = re.compile(r"\$\{resources\.([a-z0-9-]+/[a-z0-9-]+)\.outputs\.([A-Za-z0-9_][A-Za-z0-9_.-]*)\}", re.ASCII)
 _ANY_DAY = datetime(2024, 1, 1)
 
 
-def folder(value: object) -> object:
-    """`.` or `a/b`: inside the repository, no hidden part, nothing that climbs out."""
+def _folder(value: object) -> object:
+    """`.` or `a/b`, without a slash at its end."""
     if not isinstance(value, str):
         return value
     path = value.removesuffix("/") or value
-    if not path.isprintable() or not _FOLDER.fullmatch(path):
+    if not _is_inside(path):
         raise ValueError(f"{shown(value, 80)} is no folder of this repository; write it as environments/prod, or .")
     return path
+
+
+def _file(value: object) -> object:
+    if isinstance(value, str) and (value == "." or not _is_inside(value)):
+        raise ValueError(f"{shown(value, 80)} is no file of this repository; write it as prices.yaml")
+    return value
+
+
+def _is_inside(path: str) -> bool:
+    """Inside the repository: no hidden part, nothing that climbs out."""
+    return len(path) <= _PATH_LETTERS_MAX and path.isprintable() and _INSIDE.fullmatch(path) is not None
 
 
 def output_of(reference: str) -> tuple[str, str]:
@@ -133,7 +145,7 @@ class ScopeSpec(Strict):
     """One scope as written."""
 
     name: Name
-    path: Annotated[str, BeforeValidator(folder)]
+    path: Annotated[str, BeforeValidator(_folder)]
     targets: Annotated[
         dict[str, Annotated[tuple[str, ...], BeforeValidator(_listed_once)]], BeforeValidator(_targets)
     ] = Field(default_factory=dict)
@@ -208,7 +220,7 @@ class RepositorySpec(Strict):
     version: Literal[1]
     scopes: Annotated[tuple[ScopeSpec, ...], AfterValidator(_at_least_one)]
     policy: Policy = Policy()
-    prices: Annotated[str, BeforeValidator(folder)] | None = None
+    prices: Annotated[str, BeforeValidator(_file)] | None = None
 
     @model_validator(mode="before")
     @classmethod

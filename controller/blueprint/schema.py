@@ -40,6 +40,7 @@ TYPES = (
     "config",
 )
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+HTTP_PATH = re.compile(r"/[!-~]{0,1999}", re.ASCII)
 _SCHEMA_VERSIONS = ("1", "1.0")
 
 
@@ -149,7 +150,7 @@ class LifecycleSpec(Strict):
 
 class HttpProbe(Strict):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    path: Annotated[str, Field(pattern=r"^/[!-~]*$", max_length=2000)] = "/"
+    path: Annotated[str, Field(max_length=2000)] = "/"  # checked once values are in it
 
 
 class TcpProbe(Strict):

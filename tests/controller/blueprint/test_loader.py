@@ -131,6 +131,8 @@ def test_disk_and_storage_are_one_quantity() -> None:
         ("  specs: {secret: 'env:A'}", "resources.0.specs: must be a map"),
         ("  metadata: {$secret: x}", "resources.0.metadata: a map with the one key $secret is reserved"),
         ("  formerly: [a/b/c]", "resources.0.formerly.0: a/b/c is no former name"),
+        ("  formerly: ['a/B']", "resources.0.formerly.0: a/B is no former name"),
+        ("  health: {http: {path: 'x y'}}", "a.yaml:5:25: resources.0.health.http.path: x y is no path"),
         ("  formerly: [b]", "resources.0.formerly.0: a/b is still a resource of this scope"),
     ],
 )
@@ -169,6 +171,11 @@ def test_limits_of_a_scope_hold() -> None:
     assert "1 dependencies; a scope may have 0" in mistakes({"a.yaml": two}, limits=Limits(edges=0))[0]
     assert "1 blueprint files; a scope may have 0" in mistakes({"a.yaml": two}, limits=Limits(scope_files=0))[0]
     assert "bytes of blueprints" in mistakes({"a.yaml": two}, limits=Limits(scope_bytes=10))[0]
+    aliases = "name: a\nmetadata: {x: &x [1, 2, 3], y: [*x, *x]}\nresources: []"
+    assert (
+        "more than 10 values in the blueprints of one scope"
+        in mistakes({"a.yaml": aliases}, limits=Limits(scope_nodes=10))[0]
+    )
     flood = "name: a\nresources:\n" + "".join(f"- {{name: r{i}, type: vm, dependencies: [x{i}]}}\n" for i in range(500))
     assert len(mistakes({"a.yaml": flood})) == 100
 

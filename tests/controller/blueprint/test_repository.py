@@ -131,7 +131,7 @@ def test_the_default_policy_is_the_documented_one() -> None:
             "is no time zone",
         ),
         ("version: 1\nscopes: [{name: a, path: .}]\npolicy: {budget: {currency: euro}}", "euro is no currency"),
-        ("version: 1\nscopes: [{name: a, path: .}]\nprices: ../prices.yaml", "is no folder of this repository"),
+        ("version: 1\nscopes: [{name: a, path: .}]\nprices: ../prices.yaml", "is no file of this repository"),
     ],
 )
 def test_a_mistake_says_where_and_what_to_write(text: str, expected: str) -> None:
@@ -166,3 +166,10 @@ def test_blueprints_are_the_visible_yaml_and_json_files_below_the_folder() -> No
         "a/z.json",
         "b/x.yaml",
     )
+
+
+def test_a_thousand_scopes_are_compared_and_a_flood_of_mistakes_is_cut() -> None:
+    text = "".join(f"- {{name: s{i}, path: env/s{i}}}\n" for i in range(1000))
+    assert len(load_repository(scopes(text).encode()).scopes) == 1000
+    flood = "".join(f"- {{name: s{i}, path: env, depends_on: [x{i}]}}\n" for i in range(5000))
+    assert len(mistakes(scopes(flood))) == 100
