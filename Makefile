@@ -21,6 +21,8 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 # One that is installed, else our own beside the environment: system packages are never touched.
 UV := $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),.cache/uv/bin/uv)
 RUN := $(UV) run --no-sync
+# The machine's own certificates, so that a package index behind a company's proxy is trusted too.
+export UV_SYSTEM_CERTS ?= 1
 WHEELS := dist/wheels
 
 .PHONY: help demo test bench lint fmt image wheels environment

@@ -26,7 +26,7 @@ def missing() -> str | None:
 
 def debian_base() -> Path:
     """A tar of a minimal Debian with Python; made once. Raises NotStarted when that fails."""
-    name = hashlib.sha256("\\0".join((_SUITE, *_PACKAGES, *_UNREAD)).encode()).hexdigest()[:16]
+    name = hashlib.sha256("\0".join((_SUITE, *_PACKAGES, *_UNREAD)).encode()).hexdigest()[:16]
     final = cache_root() / f"debian-{name}.tar"
     if not final.exists():
         cache_root().mkdir(parents=True, exist_ok=True)
