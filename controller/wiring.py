@@ -27,7 +27,8 @@ from controller.operations.iprs import PullDesk
 from controller.operations.orphans import OrphanDesk
 from controller.operations.rollback import RollbackDesk
 from controller.plan.resource import Allow
-from controller.review.narrative import Narrator
+from controller.review.narrative import Narrator, told_by_rules
+from controller.review.report import Narrative, Review
 from controller.runtime.clearances import MergedReviews
 from controller.runtime.ipr import Iprs
 from controller.runtime.loop import Loop, Rates
@@ -56,6 +57,13 @@ class Controller:
     forges: Mapping[str, Forge]
     mirrors: Mapping[str, Mirror]
     watches: Sequence[Callable[[], AsyncIterator[str]]] = ()
+
+
+class PlainNarrator:
+    """The narrative by rules alone: what the comment has when no model is configured."""
+
+    async def narrate(self, review: Review) -> Narrative:
+        return told_by_rules(review)
 
 
 class Spreading:

@@ -60,8 +60,8 @@ def commit_info(repo: pygit2.Repository, commit: str) -> CommitInfo:
 
 
 def tree_id(repo: pygit2.Repository, commit: str, path: str) -> str | None:
-    """Id of the folder or file at `path`: equal ids, equal content. None when nothing is there."""
-    found = entry_at(repo, commit_of(repo, commit).tree_id, tree_path(path))
+    """Id of the folder or file at `path` of a commit or tree: equal ids, equal content. None when nothing is there."""
+    found = entry_at(repo, _tree(repo, commit).id, tree_path(path))
     return str(found[0]) if found else None
 
 

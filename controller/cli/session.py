@@ -1,0 +1,108 @@
+"""What every command needs: settings, the state folder, and whether a controller runs there."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from controller.errors import AlmaError, Unreachable
+from controller.install import Install, open_install, state_dir
+from controller.runtime.clock import SystemClock
+from controller.settings import Loaded, TargetSettings, load_settings
+from controller.telemetry import Metrics
+
+Json = Any
+T = TypeVar("T")
+_DEFAULT_CONFIG = "alma-server.yaml"
+_DOCKER_SOCKET = "/var/run/docker.sock"
+
+
+class Told(AlmaError):
+    """An error that a controller answered with: its words, its exit code."""
+
+    def __init__(self, message: str, hint: str, exit_code: int) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
+
+
+def settings_of(ctx: click.Context) -> Loaded:
+    """`--config`, `$ALMA_CONFIG`, `./alma-server.yaml`, else none: then the targets are what this machine has."""
+    given = ctx.find_root().obj["config"]
+    path = Path(given) if given else Path(_DEFAULT_CONFIG)
+    loaded = load_settings(path if given or path.exists() else None, os.environ)
+    if loaded.file is None and not loaded.settings.targets:
+        settings = loaded.settings.model_copy(update={"targets": machine_targets(os.environ)})
+        return Loaded(settings, loaded.origins, None)
+    return loaded
+
+
+def machine_targets(environment: Mapping[str, str]) -> dict[str, TargetSettings]:
+    """Without a configuration: docker (`DOCKER_HOST` or the local socket, if there is one) and simulation."""
+    targets = {"simulation": TargetSettings(engine="simulation")}
+    url = environment.get("DOCKER_HOST") or (f"unix://{_DOCKER_SOCKET}" if Path(_DOCKER_SOCKET).exists() else "")
+    if url:
+        targets["docker"] = TargetSettings.model_validate({"engine": "docker", "url": url})
+    return targets
+
+
+def state_of(ctx: click.Context, loaded: Loaded) -> Path:
+    return state_dir(loaded.settings, ctx.find_root().obj["state"], os.environ)
+
+
+def controller_socket(state: Path) -> Path | None:
+    """The socket of a controller that runs here, or None."""
+    path = state / "alma.sock"
+    probe = socket.socket(socket.AF_UNIX)
+    try:
+        probe.connect(str(path))
+    except OSError:
+        return None
+    finally:
+        probe.close()
+    return path
+
+
+@asynccontextmanager
+async def install_here(loaded: Loaded, state: Path) -> AsyncIterator[Install]:
+    """Open the install for one command, under the state lock."""
+    install = await open_install(
+        loaded.settings, state, os.environ, SystemClock(), Metrics(), configured=loaded.file is not None
+    )
+    try:
+        yield install
+    finally:
+        await install.close()
+
+
+def ask_controller(path: Path, verb: str, args: Mapping[str, Json]) -> Json:
+    """One question to a running controller. Raises Told with its answer's error, Unreachable when it goes away."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            connection.sendall(json.dumps({"verb": verb, "args": dict(args)}).encode() + b"\n")
+            with connection.makefile("rb") as lines:
+                answer = json.loads(lines.readline())
+    except (OSError, ValueError) as e:
+        raise Unreachable(f"the controller at {path} went away", hint="alma status, or start it: alma serve") from e
+    if "error" in answer:
+        error = answer["error"]
+        raise Told(error["message"], error["hint"], int(error["exit_code"]))
+    return answer["result"]
+
+
+def caller() -> str:
+    return f"os:{getpass.getuser()}"
+
+
+def blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run one command's work to its end."""
+    return asyncio.run(work())
