@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import delete, insert
+from sqlalchemy import Executable, Table, bindparam, delete, insert
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -84,22 +84,32 @@ async def write(connection: AsyncConnection, draft: Draft) -> None:
     """Store a draft's rows, documents and sealed blobs in the transaction of `connection`."""
     names = [c.name for c in RECORDS.columns]
     await connection.execute(insert(RECORDS), [{n: getattr(r, n) for n in names} for r in draft.rows])
-    kept = [
-        {"kind": kind, "key": key, "body": w.body, "digest": w.digest}
-        for (kind, key), w in draft.documents.items()
-        if w.body is not None
+    documents = [
+        {"kind": kind, "key": key, "body": w.body, "digest": w.digest} for (kind, key), w in draft.documents.items()
     ]
-    if kept:
-        statement = upsert(DOCUMENTS)
-        changed = {"body": statement.excluded.body, "digest": statement.excluded.digest}
-        await connection.execute(statement.on_conflict_do_update(index_elements=["kind", "key"], set_=changed), kept)
-    for (kind, key), written in draft.documents.items():
-        if written.body is None:
-            await connection.execute(delete(DOCUMENTS).where(DOCUMENTS.c.kind == kind, DOCUMENTS.c.key == key))
-    for op, blob in draft.sealed.items():
-        await connection.execute(delete(SEALED).where(SEALED.c.op == op))
-        if blob is not None:
-            await connection.execute(insert(SEALED).values(op=op, blob=blob))
+    # Each statement is a round trip to the connection's thread, so each is sent once for all its rows.
+    await _sent(connection, _KEEP_DOCUMENT, [d for d in documents if d["body"] is not None])
+    await _sent(connection, _DROP_DOCUMENT, [{"a": d["kind"], "b": d["key"]} for d in documents if d["body"] is None])
+    blobs = draft.sealed.items()
+    await _sent(connection, _KEEP_BLOB, [{"op": op, "blob": blob} for op, blob in blobs if blob is not None])
+    await _sent(connection, _DROP_BLOB, [{"a": op} for op, blob in blobs if blob is None])
+
+
+def _keeping(table: Table, keys: Sequence[str], values: Sequence[str]) -> Executable:
+    statement = upsert(table)
+    newer = {name: statement.excluded[name] for name in values}
+    return statement.on_conflict_do_update(index_elements=list(keys), set_=newer)
+
+
+_KEEP_DOCUMENT = _keeping(DOCUMENTS, ["kind", "key"], ["body", "digest"])
+_DROP_DOCUMENT = delete(DOCUMENTS).where(DOCUMENTS.c.kind == bindparam("a"), DOCUMENTS.c.key == bindparam("b"))
+_KEEP_BLOB = _keeping(SEALED, ["op"], ["blob"])
+_DROP_BLOB = delete(SEALED).where(SEALED.c.op == bindparam("a"))
+
+
+async def _sent(connection: AsyncConnection, statement: Executable, rows: Sequence[Mapping[str, object]]) -> None:
+    if rows:
+        await connection.execute(statement, rows)
 
 
 def _digests(sealed: Mapping[str, str | None]) -> Iterator[Document]:

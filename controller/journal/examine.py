@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.journal.anchor import AnchorFile, Head
@@ -31,9 +31,13 @@ async def rows_after(
     connection: AsyncConnection, after_seq: int, last_seq: int, limit: int, kinds: str = ""
 ) -> list[Row]:
     """Records with after_seq < seq ≤ last_seq whose kind starts with `kinds`, in order, unchecked."""
-    statement = select(RECORDS).where(RECORDS.c.seq > after_seq, RECORDS.c.seq <= last_seq)
+    within = RECORDS.c.seq > after_seq, RECORDS.c.seq <= last_seq
+    statement = select(RECORDS).where(*within)
     if kinds:
-        statement = statement.where(func.substr(RECORDS.c.kind, 1, len(kinds)) == kinds)
+        starts = RECORDS.c.kind >= kinds, RECORDS.c.kind < kinds + "\U0010ffff"
+        statement = select(RECORDS).where(
+            RECORDS.c.seq.in_(select(RECORDS.c.seq).where(*within, *starts).order_by(RECORDS.c.seq).limit(limit))
+        )
     found = await connection.execute(statement.order_by(RECORDS.c.seq).limit(limit))
     return [Row(*r) for r in found]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
 
 SCHEMA = "0001"  # of the newest file in migrations/versions
 
@@ -23,6 +23,7 @@ RECORDS = Table(
     Column("prev_hash", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
     UniqueConstraint("stream", "version", name="records_stream_version"),
+    Index("records_seq_kind", "seq", "kind"),  # a filtered tail reads this and not the bodies
 )
 
 # Projections: the newest body per (kind, key), written in the same commit as the records that changed it.

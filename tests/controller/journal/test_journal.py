@@ -7,12 +7,15 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, create_engine, inspect
 
 from controller.errors import InvalidInput
+from controller.journal import migrations
 from controller.journal.database import database_path, require_durable
 from controller.journal.failure import JournalDamaged, JournalTooNew, JournalUnavailable, StaleStream
 from controller.journal.journal import Document, Entry, Journal
 from controller.journal.lock import LockHeld
+from controller.journal.tables import METADATA, SCHEMA
 from tests.controller.journal.clocks import noon
 
 
@@ -168,3 +171,44 @@ def test_settings_that_lose_commits_are_refused(mode: str, synchronous: int) -> 
     """A9: start refuses weaker settings."""
     with pytest.raises(JournalUnavailable, match="not be durable"):
         require_durable(mode, synchronous)
+
+
+async def test_a_row_of_somebody_else_stops_mutation(journal: Journal, tmp_path: Path) -> None:
+    """I14: whoever got past the lock is noticed before a record of ours follows."""
+    await journal.append("s", [Entry("a", {})])
+    raw = sqlite3.connect(tmp_path / "state/alma.db")
+    with raw:
+        raw.execute("INSERT INTO records SELECT 2, stream, 2, kind, at, body, state, hash, hash FROM records")
+    raw.close()
+    with pytest.raises(JournalDamaged, match="SQLITE_CONSTRAINT"):
+        await journal.append("s", [Entry("b", {})])
+    assert not journal.writable
+
+
+async def test_the_tables_are_those_of_the_migrations(journal: Journal, tmp_path: Path) -> None:
+    """The code's tables and the migrated ones have the same columns, keys and indexes."""
+
+    def shape(engine: Engine) -> dict[str, object]:
+        seen = inspect(engine)
+        return {
+            name: (
+                [(c["name"], str(c["type"]), c["nullable"]) for c in seen.get_columns(name)],
+                seen.get_pk_constraint(name)["constrained_columns"],
+                seen.get_indexes(name),
+                seen.get_unique_constraints(name),
+            )
+            for name in METADATA.tables
+        }
+
+    made, migrated = create_engine("sqlite://"), create_engine(f"sqlite:///{tmp_path}/state/alma.db")
+    METADATA.create_all(made)
+    assert shape(made) == shape(migrated)
+    made.dispose()
+    migrated.dispose()
+
+
+def test_the_code_knows_the_newest_migration() -> None:
+    """I25."""
+    folder = Path(migrations.__file__).parent / "versions"
+    newest = max(p.name for p in folder.glob("r[0-9]*.py"))
+    assert newest.startswith(f"r{SCHEMA}_")

@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("hash", sa.LargeBinary, nullable=False),
         sa.UniqueConstraint("stream", "version", name="records_stream_version"),
     )
+    op.create_index("records_seq_kind", "records", ["seq", "kind"])
     op.create_table(
         "documents",
         sa.Column("kind", sa.String, primary_key=True),
