@@ -67,9 +67,7 @@ class ForgeHttp:
             timeout=REQUEST_S,
             follow_redirects=False,
             trust_env=False,
-            # Loading the certificates takes 20 ms; a given transport has its own.
-            verify=ssl.create_default_context(cafile=ca_file or None) if transport is None else False,
-            transport=transport,
+            transport=transport or httpx2.AsyncHTTPTransport(verify=ssl.create_default_context(cafile=ca_file or None)),
         )
         self._gate = Gate()
         self._path_gates: OrderedDict[str, Gate] = OrderedDict()

@@ -112,6 +112,17 @@ class FakePull:
 FaultPlan = Callable[[str, str], Fault | None]
 
 
+def in_turn(faults: Mapping[int, Fault]) -> FaultPlan:
+    """The n-th request from now on fails so; every other is served."""
+    count = itertools.count()
+    return lambda method, path: faults.get(next(count))
+
+
+def at_first(*faults: Fault) -> FaultPlan:
+    """The next requests fail so, one after the other; then all is well."""
+    return in_turn(dict(enumerate(faults)))
+
+
 class FakeGitea:
     """Users: 1 alma (the bot, admin), 2 ada (admin), 3 will (write), 4 rita (read), 5 stan (none)."""
 
@@ -133,7 +144,8 @@ class FakeGitea:
         self.limit_s = 90
         self.page_size = 50
         self.comment_chars_max = 65_535
-        self.remaining: int | None = None
+        self.per_window: int | None = None  # requests allowed each `limit_s`, told in headers
+        self._window = (0, 0.0)  # left, and when it ends
         self.checking_merge = 0
         self._ids = itertools.count(100)
 
@@ -189,11 +201,17 @@ class FakeGitea:
         answer = self._limited(fault) or self._answer(request, path, dict(parse_qs(parts.query)))
         answer = self._after(fault, request, answer)
         answer.headers["Date"] = format_datetime(datetime.fromtimestamp(self.clock.wall(), UTC), usegmt=True)
-        if self.remaining is not None:
-            self.remaining = max(0, self.remaining - 1)
-            answer.headers["X-RateLimit-Remaining"] = str(self.remaining)
-            answer.headers["X-RateLimit-Reset"] = str(int(self.clock.wall()) + self.limit_s)
+        if self.per_window is not None:
+            answer.headers.update(self._count_down(self.per_window))
         return answer
+
+    def _count_down(self, per_window: int) -> dict[str, str]:
+        left, ends_s = self._window
+        if self.clock.now_s >= ends_s:
+            left, ends_s = per_window, self.clock.now_s + self.limit_s
+        self._window = (left - 1, ends_s)
+        assert left > 0, "asked although the limit was used up"
+        return {"X-RateLimit-Remaining": str(left - 1), "X-RateLimit-Reset": str(int(WALL_0 + ends_s))}
 
     def _before(self, fault: Fault | None, request: httpx2.Request) -> None:
         if fault is Fault.KILL_BEFORE:

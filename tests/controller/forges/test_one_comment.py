@@ -16,7 +16,7 @@ from controller.forges.gitea import GiteaForge
 from controller.forges.local import LocalForge
 from controller.forges.marker import hidden_line
 from tests.controller.forges.bare_git import BareGit
-from tests.controller.forges.fake_gitea import FakeGitea, Fault, Killed
+from tests.controller.forges.fake_gitea import FakeGitea, Fault, Killed, in_turn
 from tests.controller.forges.memory_store import MemoryStore
 
 MARKER = "alma:infra:1"
@@ -98,19 +98,13 @@ def wrong_with(scene: Scene) -> list[str]:
     return found
 
 
-def fails_once(gitea: FakeGitea, at: int, fault: Fault) -> None:
-    """The n-th request from now on fails so; every other is served."""
-    count = iter(range(1_000_000))
-    gitea.fault = lambda method, path: fault if next(count) == at else None
-
-
 async def test_one_fault_at_every_request_leaves_one_comment(report_n: Report) -> None:
     points, failures = 0, []
     for make in SCENES:
         for fault in Fault:
             for at in range(20):
                 scene = make()
-                fails_once(scene.gitea, at, fault)
+                scene.gitea.fault = in_turn({at: fault})
                 await written(scene, scene.gitea.forge())
                 if not any(seen.fault for seen in scene.gitea.ledger):
                     break  # it needed fewer requests than that
@@ -127,8 +121,7 @@ async def test_two_faults_in_a_row_leave_one_comment(report_n: Report) -> None:
     for _ in range(300):
         scene = draw.choice(SCENES)()
         plan = {draw.randrange(8): draw.choice(list(Fault)) for _ in range(3)}
-        count = iter(range(1_000_000))
-        scene.gitea.fault = lambda method, path, plan=plan, count=count: plan.get(next(count))  # type: ignore[misc]
+        scene.gitea.fault = in_turn(plan)
         await written(scene, scene.gitea.forge())
         failures += [f"{plan}: {w}" for w in wrong_with(scene)]
     report_n("A7 gitea", 300, len(failures))
