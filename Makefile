@@ -23,6 +23,8 @@ UV := $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),.cache/uv/bin/
 RUN := $(UV) run --no-sync
 # The machine's own certificates, so that a package index behind a company's proxy is trusted too.
 export UV_SYSTEM_CERTS ?= 1
+# Daemons lie where an ordinary user's PATH does not look.
+export PATH := $(PATH):/usr/sbin:/sbin
 WHEELS := dist/wheels
 
 .PHONY: help demo test bench lint fmt image wheels environment

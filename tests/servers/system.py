@@ -42,9 +42,7 @@ PACKAGES = (
 
 def absent() -> list[Package]:
     """The packages whose program is not here."""
-    # Daemons live in folders that an ordinary user's PATH leaves out.
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    return [package for package in PACKAGES if shutil.which(package.program, path=path) is None]
+    return [package for package in PACKAGES if shutil.which(package.program) is None]
 
 
 def install(packages: Sequence[Package]) -> str | None:
