@@ -13,7 +13,7 @@ from controller.blueprint.repository import ScopeConfig
 from controller.blueprint.schema import HTTP_PATH, Blueprint, HealthSpec, LifecycleSpec, ResourceSpec
 from controller.blueprint.units import size_bytes
 from controller.blueprint.value import Output, Value, markers
-from controller.errors import Place, Problem
+from controller.errors import InvalidInput, Place, Problem
 
 
 def names_of(blueprints: Sequence[Blueprint], scope: ScopeConfig) -> dict[str, Names]:
@@ -34,18 +34,23 @@ class Written:
     node: Map
 
     def place(self, *path: str | int) -> Place:
+        """Where `path` of the resource stands."""
         return Place(self.file, *position(self.node, path))
 
     def problem(self, path: str, message: str) -> Problem:
+        """A Problem at the dotted `path` of the resource, in the form of M02."""
         place = Places(self.file, self.node).get(path) or self.place("name")
         return Problem(place, message, f"resources.{self.index}.{path}")
 
 
-def entry_of(written: Written, names: Names, scope: ScopeConfig, problems: list[Problem]) -> Entry:
-    """Resource over blueprint over scope: what is written nearest wins. Mistakes are added to `problems`."""
+def entry_of(written: Written, names: Names, scope: ScopeConfig, problems: list[Problem], problems_max: int) -> Entry:
+    """Resource over blueprint over scope: what is written nearest wins. Mistakes are added to `problems`; raises
+    InvalidInput once there are `problems_max`, because looking for what was meant takes time (I34)."""
 
     def report(path: str, message: str) -> None:
         problems.append(written.problem(path, message))
+        if len(problems) >= problems_max:
+            raise InvalidInput(problems, hint="there may be more mistakes")
 
     spec, blueprint = written.spec, written.blueprint
     specs = _map(spec.specs, names, "specs", report)

@@ -121,8 +121,7 @@ def assemble(parsed: Sequence[ParsedBlueprint], scope: ScopeConfig, limits: Limi
     for file, blueprint, node in whole:
         for index, (spec, item) in enumerate(zip(blueprint.resources or (), _resources(node), strict=True)):
             written = Written(spec, index, blueprint, file, item)
-            entries.append(entry_of(written, names[blueprint.name], scope, problems))
-            _raise(problems if len(problems) > limits.problems else (), limits)
+            entries.append(entry_of(written, names[blueprint.name], scope, problems, limits.problems))
     _raise([*problems, *_undeclared(scope, {e.id for e in entries})], limits)
     entries.sort(key=lambda e: (e.blueprint, e.name))
     _raise(list(_too_many_edges(entries, limits)), limits)

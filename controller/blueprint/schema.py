@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from controller.blueprint.entry import Disruption, OnDelete, UpdateOrder
 from controller.blueprint.names import checked_name, did_you_mean, shown
@@ -109,14 +109,18 @@ _as_text = {"type": ["string", "number"]}
 _lasting = {"type": "string", "pattern": "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$", "examples": ["30s", "5m"]}
 
 Name: TypeAlias = Annotated[str, BeforeValidator(lambda v: checked_name(v) if isinstance(v, str) else v)]
-FreeMap: TypeAlias = Annotated[dict[str, Any], BeforeValidator(none_is_empty)]
-Texts: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(none_is_no_items)]
+FreeMap: TypeAlias = Annotated[
+    dict[str, Any], BeforeValidator(none_is_empty), Field(json_schema_extra={"type": ["object", "null"]})
+]
+Texts: TypeAlias = Annotated[
+    tuple[str, ...], BeforeValidator(none_is_no_items), Field(json_schema_extra={"type": ["array", "null"]})
+]
 Until: TypeAlias = Annotated[date, BeforeValidator(_date)]
 Seconds: TypeAlias = Annotated[int, BeforeValidator(duration_s), Field(json_schema_extra=_lasting)]
 Provider: TypeAlias = Annotated[
     Literal["proxmox", "docker", "kubernetes", "simulation"] | None,
     BeforeValidator(_provider),
-    Field(json_schema_extra={"enum": [*PROVIDERS, None]}),
+    WithJsonSchema({"enum": [*PROVIDERS, None]}),
 ]
 Version: TypeAlias = Annotated[str, BeforeValidator(_version), Field(json_schema_extra=_as_text)]
 
@@ -128,6 +132,8 @@ class Strict(BaseModel):
 
 
 class WaiverSpec(Strict):
+    """A finding someone accepts until a date, and why."""
+
     rule: str
     reason: Annotated[str, Field(min_length=3)]
     by: Annotated[str, Field(min_length=1)]
@@ -135,12 +141,16 @@ class WaiverSpec(Strict):
 
 
 class TolerateSpec(Strict):
+    """A drifted field someone accepts until a date, and why."""
+
     field: Annotated[str, Field(min_length=1)]
     reason: Annotated[str, Field(min_length=3)]
     until: Until
 
 
 class LifecycleSpec(Strict):
+    """How the resource may change: `ignore` holds field paths, each with everything below it."""
+
     protect: bool = False
     ignore: Texts = ()
     on_delete: Annotated[OnDelete, Field(strict=False)] = OnDelete.DESTROY
@@ -149,11 +159,15 @@ class LifecycleSpec(Strict):
 
 
 class HttpProbe(Strict):
+    """Healthy when a GET of `path` answers with success."""
+
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     path: Annotated[str, Field(max_length=2000)] = "/"  # checked once values are in it
 
 
 class TcpProbe(Strict):
+    """Healthy when a connection to `port` opens."""
+
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
 
@@ -161,7 +175,14 @@ class HealthSpec(Strict):
     """Exactly one of `http`, `tcp`, `exec`, `running`; none of them: the platform's own word, waited for `timeout`."""
 
     http: HttpProbe | None = None
-    tcp: Annotated[TcpProbe, BeforeValidator(lambda v: {"port": v} if type(v) is int else v)] | None = None
+    tcp: (
+        Annotated[
+            TcpProbe,
+            BeforeValidator(lambda v: {"port": v} if type(v) is int else v),
+            WithJsonSchema({"type": ["object", "integer"], "properties": {"port": {"type": "integer"}}}),
+        ]
+        | None
+    ) = None
     exec: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     running: Literal[True] | None = None
     timeout: Seconds | None = None
@@ -174,6 +195,8 @@ class HealthSpec(Strict):
 
 
 class ConstraintSpec(Strict):
+    """What the whole blueprint must keep to; `max_cost` is per month."""
+
     max_cost: Annotated[Decimal, BeforeValidator(_cost)] | None = None
     currency: Annotated[str, BeforeValidator(lambda v: checked_currency(v) if isinstance(v, str) else v)] | None = None
     region: str | None = None
