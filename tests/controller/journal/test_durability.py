@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.errors import AlmaError
-from controller.journal.failure import JournalUnavailable
+from controller.journal.database import Database
+from controller.journal.failure import JournalUnavailable, StaleStream
 from controller.journal.journal import Document, Entry, Journal
 from tests.controller.journal.clocks import noon
 from tests.controller.journal.faulty_disk import FULL, READ_ONLY, SYNC_ERROR, WRITE_ERROR, Disk, faulty_disk
@@ -128,3 +131,27 @@ async def test_an_anchor_that_cannot_be_written_stops_the_next_append_only(
             await journal.append("s", [Entry("b", {})])
     await journal.append("s", [Entry("c", {})])
     assert [r.kind for r in await journal.read("s")] == ["a", "c"]
+
+
+async def test_a_commit_whose_answer_was_lost_is_found_before_the_next(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller heard of a failure, the disk has it all the same: the next append goes on after it."""
+    whole = Database.write
+
+    @asynccontextmanager
+    async def lossy(database: Database) -> AsyncIterator[AsyncConnection]:
+        async with whole(database) as connection:
+            yield connection
+        raise JournalUnavailable("the answer was lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "write", lossy)
+        with pytest.raises(JournalUnavailable, match="answer was lost"):
+            await journal.append("s", [Entry("a", {})], [Document("d", "k", {"n": 1})])
+    with pytest.raises(StaleStream, match="at version 1, not 0"):
+        await journal.append("s", [Entry("b", {})], expect=0)
+    await journal.append("s", [Entry("b", {})], expect=1)
+    assert [r.kind for r in await journal.read("s")] == ["a", "b"]
+    assert await journal.document("d", "k") == {"n": 1}
+    assert (await journal.verify()).intact
