@@ -19,6 +19,7 @@ ADMIN = "alma-admin"
 _PASSWORD = "not-a-secret-1"  # of every account of this throw-away server
 _START_TIMEOUT_S = 90.0
 _API_TIMEOUT_S = 30.0
+_WAIT_S = 30.0
 _EVENTS = ("push", "pull_request", "pull_request_sync", "pull_request_comment", "issue_comment")
 _APP_INI = """
 APP_NAME = alma tests
@@ -173,6 +174,20 @@ class GiteaServer:
         }
         return int(self.call("POST", f"/repos/{owner}/{name}/hooks", body=body)["id"])
 
+    def wait_for_branch(self, owner: str, name: str, branch: str) -> None:
+        """A pushed branch reaches Gitea's own list a moment later; until then a pull request of it is a 404."""
+        path = f"/repos/{owner}/{name}/branches?limit=50"
+
+        def listed() -> bool:
+            return branch in [each["name"] for each in self.call("GET", path) or ()]
+
+        wait_until(listed, timeout_s=_WAIT_S, what=f"branch {branch}")
+
+    def wait_until_mergeable(self, owner: str, name: str, number: int) -> None:
+        """Gitea finds out in the background whether a pull request can be merged; returns when it says yes."""
+        path = f"/repos/{owner}/{name}/pulls/{number}"
+        wait_until(lambda: bool(self.call("GET", path)["mergeable"]), timeout_s=_WAIT_S, what="mergeable")
+
     def _make_admin(self) -> str:
         printed = self._command(
             *("admin", "user", "create", "--admin", "--username", ADMIN, "--password", _PASSWORD),
@@ -198,9 +213,3 @@ def _content(answer: httpx2.Response) -> Any:
     if answer.is_error:
         raise ApiError(f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text[:500]}")
     return answer.json() if answer.content else None
-
-
-def wait_for_merge_check(server: GiteaServer, owner: str, name: str, number: int) -> None:
-    """Gitea decides in the background whether a pull request can be merged; returns when it has said yes."""
-    path = f"/repos/{owner}/{name}/pulls/{number}"
-    wait_until(lambda: bool(server.call("GET", path)["mergeable"]), timeout_s=30, what="mergeable")

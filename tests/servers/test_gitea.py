@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from tests.servers.gitea import ApiError, GiteaServer, wait_for_merge_check
+from tests.servers.gitea import ApiError, GiteaServer
 from tests.servers.process import wait_until
 
 pytestmark = pytest.mark.gitea
@@ -39,9 +39,11 @@ def test_a_pull_request_is_opened_commented_and_merged_by_ordinary_accounts(gite
     _push(tmp_path, gitea.push_url("pr-owner", "infra", "pr-owner", owner), "main", "one")
     _push(tmp_path, gitea.push_url("pr-owner", "infra", "pr-other", other), "change", "two")
     repo = "/repos/pr-owner/infra"
+    for branch in ("main", "change"):
+        gitea.wait_for_branch("pr-owner", "infra", branch)
     opened = gitea.call("POST", f"{repo}/pulls", token=other, body={"head": "change", "base": "main", "title": "two"})
     gitea.call("POST", f"{repo}/issues/{opened['number']}/comments", token=owner, body={"body": "/alma plan"})
-    wait_for_merge_check(gitea, "pr-owner", "infra", opened["number"])
+    gitea.wait_until_mergeable("pr-owner", "infra", opened["number"])
     gitea.call("POST", f"{repo}/pulls/{opened['number']}/merge", token=owner, body={"Do": "merge"})
     assert gitea.call("GET", f"{repo}/pulls/{opened['number']}")["merged"]
 
