@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 from controller.blueprint.entry import Probe
 from controller.plan.health import Health, HealthState
-from controller.plan.resource import Claim, ClaimKind, Desired, Gap, Kind, ObjectKey, Seen, Snapshot
+from controller.plan.resource import Claim, ClaimKind, Desired, Gap, Kind, Mark, ObjectKey, Seen, Snapshot
 from controller.plan.step import Effect, Fence, OpId, Prior, Receipt, ReceiptState, Step
 from engines.engine import Ask, Binding, Found, Hint, Seal, TargetInfo, Transient, Values
 from engines.simulation import requests, undo
@@ -20,7 +20,7 @@ from engines.simulation.config import KEYS, Config, read_config
 from engines.simulation.faults import Fault, Rule, described, due, strike
 from engines.simulation.kinds import KINDS
 from engines.simulation.preview import effects
-from engines.simulation.record import SLOW_CHECKS, capacity_left, health_of, held, seen_of, values
+from engines.simulation.record import SLOW_CHECKS, capacity_left, health_of, seen_of
 from engines.simulation.world import Data, Record, World
 
 VERSION = "simulation 1"
@@ -36,6 +36,7 @@ class SimulationEngine:
         self._binding = binding
         self._config = config
         self._world = World(config.path)
+        self._read: tuple[Data, int, Mapping[str, Seen]] | None = None  # what one reading was made into
 
     @classmethod
     def open(cls, binding: Binding) -> Self:
@@ -59,7 +60,7 @@ class SimulationEngine:
         data = self._world.read()
         try:
             return Snapshot(
-                objects=tuple(self._seen(r) for r in _asked(data, ask)) if rule is None else (),
+                objects=tuple(_asked(self._all(data), ask)) if rule is None else (),
                 gaps=() if rule is None else (Gap("*", "simulated gap"),),
                 capacity=capacity_left(self._config.capacity, data["objects"].values()),
             )
@@ -150,8 +151,12 @@ class SimulationEngine:
                 record["checks"] += 1
                 self._world.save(data)
 
-    def _seen(self, record: Record) -> Seen:
-        return seen_of(record, self._wished(record))
+    def _all(self, data: Data) -> Mapping[str, Seen]:
+        """Every object of one reading by its key; made once per state of the file."""
+        if self._read is None or self._read[0] is not data or self._read[1] != data["serial"]:
+            seen = {k: seen_of(r, self._wished(r)) for k, r in sorted(data["objects"].items())}
+            self._read = (data, data["serial"], seen)
+        return self._read[2]
 
     def _wished(self, record: Record) -> Health | None:
         return (self._config.health or {}).get(record["name"])
@@ -187,22 +192,17 @@ def _count(data: Data, rule: Rule | None) -> None:
         data["fired"][rule.name] = data["fired"].get(rule.name, 0) + 1
 
 
-def _asked(data: Data, ask: Ask) -> Iterable[Record]:
-    """The records an observe has to tell of, in the order of their keys."""
-    objects = data["objects"]
-    if ask.everything:
-        return [objects[k] for k in sorted(objects)]
-    names = {str(k) for k in ask.keys}
+def _asked(objects: Mapping[str, Seen], ask: Ask) -> Iterable[Seen]:
+    """What an observe has to tell of, in the order of the keys."""
     claims = [c for c in ask.claims if c.kind is not ClaimKind.NAME and not c.amount]
-    return [
-        r for k, r in sorted(objects.items()) if _is_due(r, ask) or k in names or (claims and _holds_any(r, claims))
-    ]
+    for seen in objects.values():
+        if ask.everything or seen.key in ask.keys or _is_due(seen.mark, ask) or (claims and _holds_any(seen, claims)):
+            yield seen
 
 
-def _is_due(record: Record, ask: Ask) -> bool:
-    mark = record["mark"]
-    return bool(mark) and mark.get("install") == ask.install and mark.get("scope") in ask.scopes
+def _is_due(mark: Mark | None, ask: Ask) -> bool:
+    return mark is not None and mark.install == ask.install and mark.scope in ask.scopes
 
 
-def _holds_any(record: Record, claims: Sequence[Claim]) -> bool:
-    return any(c.collides(o) for o in held(record, values(record["fields"])) for c in claims)
+def _holds_any(seen: Seen, claims: Sequence[Claim]) -> bool:
+    return any(c.collides(o) for o in seen.claims for c in claims)

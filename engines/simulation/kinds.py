@@ -34,11 +34,11 @@ class SimulationKind:
 
     def expand(self, resource: Entry, about: Expanding) -> tuple[tuple[Desired, ...], tuple[Problem, ...]]:
         """The one object, or every mistake in the entry at its place."""
-        fields, problems = read(resource, about.names)
-        problems += _mounts_twice(resource, fields)
+        found = read(resource, about.names)
+        problems = (*found.problems, *_mounts_twice(resource, found.fields))
         if problems:
             return (), problems
-        return (self._desired(resource, about, fields),), ()
+        return (replace(self._desired(resource, about, found.fields), needs=tuple(found.needs)),), ()
 
     def _desired(self, resource: Entry, about: Expanding, fields: Fields) -> Desired:
         key = self.key(resource, about.scope)
@@ -93,6 +93,7 @@ _SCHEMAS: Mapping[Shape, Mapping[str, object]] = {
     Shape.FLAG: {"type": "boolean"},
     Shape.WORDS: {"anyOf": [_TEXT, {"type": "array"}]},
     Shape.LIST: {"type": "array"},
+    Shape.NAMES: {"type": ["array", "object"]},
     Shape.MAP: {"type": ["object", "array"]},
     Shape.PORTS: {"type": ["integer", "string", "array"]},
     Shape.TREE: {},

@@ -31,6 +31,7 @@ class Shape(StrEnum):
     FLAG = "flag"
     WORDS = "words"  # one text or a list of them
     LIST = "list"
+    NAMES = "names"  # a list, or a map whose keys count
     MAP = "map"  # one path per key
     PORTS = "ports"
     TREE = "tree"  # anything; one path per leaf
@@ -48,6 +49,13 @@ class Spec:
 
 _RESTART = Disruption.RESTART
 _STORAGE = Spec(Shape.SIZE, Disruption.IN_PLACE, "storage")
+# What the other platforms know beside the words below: kept as written, so that a blueprint can be tried here first.
+_OTHER_WORDS = """
+    bridge cap_add cap_drop cgroup_parent cloud_init devices dns extra_hosts features firewall group_add healthcheck
+    host init ipc logging namespace network_mode onboot pid pids pids_limit protection resources runtime security_opt
+    service_account shm_size ssh_keys stdin_open stop_grace stop_grace_period stop_signal sysctls template tmpfs tty
+    ulimits unprivileged userns_mode
+"""
 _WORKLOAD = {
     "image": Spec(Shape.TEXT, _RESTART),
     "command": Spec(Shape.WORDS, _RESTART),
@@ -57,7 +65,7 @@ _WORKLOAD = {
     "config": Spec(Shape.TREE, _RESTART),
     "files": Spec(Shape.MAP, _RESTART),
     "ports": Spec(Shape.PORTS, _RESTART),
-    "networks": Spec(Shape.LIST, _RESTART),
+    "networks": Spec(Shape.NAMES, _RESTART),
     "volumes": Spec(Shape.LIST, _RESTART),
     "url": Spec(Shape.TEXT, _RESTART),
     "user": Spec(Shape.TEXT, _RESTART),
@@ -81,12 +89,20 @@ _WORKLOAD = {
     "node": Spec(Shape.TEXT),
     "pool": Spec(Shape.TEXT),
     "rules": Spec(Shape.LIST),
+    "environment": Spec(Shape.MAP, _RESTART, "env"),
+    "cpus": Spec(Shape.CPU, path="cpu"),
+    "cores": Spec(Shape.CPU, path="cpu"),
+    "mem_limit": Spec(Shape.SIZE, path="memory"),
+    "ip": Spec(Shape.TEXT, Disruption.RECREATE, "address"),
+    **dict.fromkeys(_OTHER_WORDS.split(), Spec(Shape.TREE, _RESTART)),
 }
 _DISK = {
     "size": _STORAGE,
     "disk": _STORAGE,
     "storage": _STORAGE,
     "class": Spec(Shape.TEXT, Disruption.RECREATE),
+    "access_modes": Spec(Shape.LIST, Disruption.RECREATE),
+    "driver": Spec(Shape.TEXT, Disruption.RECREATE),
     "type": Spec(Shape.TEXT, Disruption.RECREATE),
     "encrypted": Spec(Shape.FLAG, Disruption.RECREATE),
     "replicas": Spec(Shape.COUNT),

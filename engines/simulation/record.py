@@ -149,8 +149,9 @@ def held(record: Record, fields: Fields) -> frozenset[Claim]:
 def outputs(record: Record, fields: Fields) -> dict[str, Value]:
     """Deterministic: the same name always gets the same address."""
     name = own_name(record["name"])
-    address = next((fields[p] for p in ADDRESS_PATHS if isinstance(fields.get(p), str)), None)
-    address = address or derived_address(record["kind"], name)
+    address = fields.get("network.private_ip") or fields.get("address")
+    if not isinstance(address, str):
+        address = derived_address(record["kind"], name)
     result: dict[str, Value] = {"id": record["uid"], "name": name, "address": address}
     ports = sorted((int(p[6:].partition("/")[0]), v) for p, v in fields.items() if _is_port(p))
     if ports:

@@ -99,12 +99,14 @@ def carry_out(data: Data, call: Call) -> Receipt:
         record["task"] = call.op
     row = {"op": call.op, "call": call.name, "key": str(call.key), "uid": record["uid"] if record else uid}
     data["ledger"].append(row)
+    after = f"{record['kind']}:{record['name']}" if record else row["key"]
     data["ops"][call.op] = {
-        **{k: row[k] for k in ("call", "uid")},
+        "call": call.name,
+        "key": after,
+        "uid": row["uid"],
         "left": polls,
         "of": polls,
         "fails": fails,
-        "outputs": told(record),
     }
     answer = receipt(data, call.op)
     assert answer is not None
@@ -129,7 +131,9 @@ def receipt(data: Data, op: OpId) -> Receipt | None:
     if row["fails"]:
         text = f"simulated failure of {row['call']} (specs.simulate.fail)"
         return Receipt(op, ReceiptState.FAILED, op, row["uid"], message=text)
-    return Receipt(op, ReceiptState.DONE, op, row["uid"], row["outputs"], 100)
+    record = data["objects"].get(row["key"])
+    outputs_now = told(record) if record and record["uid"] == row["uid"] else {}
+    return Receipt(op, ReceiptState.DONE, op, row["uid"], outputs_now, 100)
 
 
 def tick(data: Data, op: OpId) -> bool:

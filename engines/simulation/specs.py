@@ -34,14 +34,16 @@ class Reading:
     entry: Entry
     names: Mapping[str, ObjectKey]
     fields: dict[str, Value] = field(default_factory=dict)
+    needs: dict[str, None] = field(default_factory=dict)  # resource ids, in order of appearance
     problems: list[Problem] = field(default_factory=list)
 
     def wrong(self, path: str, message: str) -> None:
         self.problems.append(self.entry.problem(path, message))
 
 
-def read(entry: Entry, names: Mapping[str, ObjectKey]) -> tuple[dict[str, Value], tuple[Problem, ...]]:
-    """Fields of the object an entry asks for, without its name. `names`: resources of the blueprint → their keys."""
+def read(entry: Entry, names: Mapping[str, ObjectKey]) -> Reading:
+    """The fields of the object an entry asks for, without its name, what it needs, and every mistake. `names`:
+    resources of the blueprint → their keys."""
     reading = Reading(entry, names)
     known = specs_of(entry.type)
     for key, value in entry.specs.items():
@@ -58,7 +60,7 @@ def read(entry: Entry, names: Mapping[str, ObjectKey]) -> tuple[dict[str, Value]
     for part, content in (("network", entry.network), ("backup", entry.backup)):
         _tree(reading, part, part, content)
     _product(reading)
-    return reading.fields, tuple(reading.problems)
+    return reading
 
 
 def _product(reading: Reading) -> None:
@@ -83,11 +85,24 @@ def _one(reading: Reading, place: str, path: str, spec: Spec, value: Value) -> N
 
 
 def _put(reading: Reading, place: str, path: str, value: Value) -> None:
-    if path == "networks" and isinstance(value, tuple):
-        value = tuple(reading.names[n].name if isinstance(n, str) and n in reading.names else n for n in value)
+    if path in ("networks", "volumes") and isinstance(value, tuple):
+        value = tuple(_resolved(reading, item) for item in value)
     before = reading.fields.setdefault(path, value)
     if before != value:
         reading.wrong(place, f"says {value}, but the same quantity is {before} above; keep one of the two")
+
+
+def _resolved(reading: Reading, item: Value) -> Value:
+    """`data:/var/lib/db` with the object's name in place of the resource's, which is then needed."""
+    if not isinstance(item, str):
+        return item
+    name, colon, rest = item.partition(":")
+    key = reading.names.get(name)
+    if key is None:
+        return item
+    entry = reading.entry
+    reading.needs[f"{entry.scope}/{name if '/' in name else f'{entry.blueprint}/{name}'}"] = None
+    return key.name + colon + rest
 
 
 def _text(value: Value) -> Iterator[tuple[str, Value]]:
@@ -131,6 +146,10 @@ def _list(value: Value) -> Iterator[tuple[str, Value]]:
     if not isinstance(value, list | tuple):
         raise ValueError("must be a list")
     yield "", tuple(value)
+
+
+def _names(value: Value) -> Iterator[tuple[str, Value]]:
+    yield from _list(tuple(value) if isinstance(value, Mapping) else value)
 
 
 def _map(value: Value) -> Iterator[tuple[str, Value]]:
@@ -209,6 +228,7 @@ _READERS: Mapping[Shape, Callable[[Value], Iterator[tuple[str, Value]]]] = {
     Shape.FLAG: _flag,
     Shape.WORDS: _words,
     Shape.LIST: _list,
+    Shape.NAMES: _names,
     Shape.MAP: _map,
     Shape.PORTS: _ports,
     Shape.TREE: _leaves,
