@@ -23,6 +23,7 @@ import docker.errors
 import requests
 
 from tests.servers.busybox_image import BUSYBOX, IMAGES, BusyboxImage, root_file_system
+from tests.servers.go_server import locked
 from tests.servers.process import NotStarted, ServerProcess, listens, wait_until
 
 _START_TIMEOUT_S = 60.0
@@ -45,7 +46,7 @@ class DockerDaemon:
         self.folder = Path(tempfile.mkdtemp(prefix="alma-dockerd-"))
         self.socket = self.folder / "docker.sock"
         self.url = f"unix://{self.socket}"
-        self.bridge, self._subnet = _claim_bridge()
+        self.bridge, self._subnet = _claim_bridge(self.folder)
         self._registries = tuple(insecure_registries)
         self._live_restore = False
         self._process: ServerProcess | None = None
@@ -138,9 +139,8 @@ class DockerDaemon:
         if self.answers():
             self.clean()
         self.stop()
-        _unmount_below(self.folder)
         _ip("link", "delete", self.bridge)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.folder)
 
     def _write_settings(self) -> None:
         settings: dict[str, Any] = {
@@ -167,27 +167,32 @@ class DockerDaemon:
         ]
 
 
-def _claim_bridge() -> tuple[str, str]:
+def _claim_bridge(folder: Path) -> tuple[str, str]:
     """A bridge no other daemon has, and the first two numbers of its addresses. To create it is to own it."""
-    for number in range(100, 200):
-        name = f"alma-test{number}"
-        if _ip("link", "add", name, "type", "bridge") or _reclaimed(name):
-            _ip("link", "set", name, "alias", str(os.getpid()))
-            _ip("address", "add", f"10.{number}.0.1/24", "dev", name)
-            _ip("link", "set", name, "up")
-            return name, f"10.{number}"
+    with locked(Path(tempfile.gettempdir(), "alma-test-bridges.lock")):
+        for bridge in Path("/sys/class/net").glob("alma-test*"):
+            _remove_if_left_behind(bridge)
+        for number in range(100, 200):
+            name = f"alma-test{number}"
+            if _ip("link", "add", name, "type", "bridge"):
+                _ip("link", "set", name, "alias", f"{os.getpid()} {folder}")
+                _ip("address", "add", f"10.{number}.0.1/24", "dev", name)
+                _ip("link", "set", name, "up")
+                return name, f"10.{number}"
     raise NotStarted("no bridge can be made: all names are taken, or network administration is not allowed here")
 
 
-def _reclaimed(name: str) -> bool:
-    """True if the bridge was left behind by a test run that is no longer there, and is now made anew."""
-    try:
-        owner = Path(f"/sys/class/net/{name}/ifalias").read_text().strip()
-    except OSError:
-        return False
-    if not owner or Path(f"/proc/{owner}").exists():
-        return False
-    return _ip("link", "delete", name) and _ip("link", "add", name, "type", "bridge")
+def _remove_if_left_behind(bridge: Path) -> None:
+    """A test run that was killed cleans nothing up: the next one does it."""
+    owner, _, folder = (bridge / "ifalias").read_text().strip().partition(" ")
+    if folder and not Path("/proc", owner).exists():
+        _remove(Path(folder))
+        _ip("link", "delete", bridge.name)
+
+
+def _remove(folder: Path) -> None:
+    _unmount_below(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ip(*arguments: str) -> bool:

@@ -89,7 +89,7 @@ def build(server: GoServer) -> Path:
     Raises NotBuilt.
     """
     cache_root().mkdir(parents=True, exist_ok=True)
-    with _locked(cache_root() / f"{server.name}.lock"):
+    with locked(cache_root() / f"{server.name}.lock"):
         return built(server) or _build_into_place(server)
 
 
@@ -141,7 +141,8 @@ def _go(server: GoServer, *arguments: str) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Only one process at a time is inside the block, on this machine and for this `path`."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

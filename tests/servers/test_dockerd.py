@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import subprocess
+import sys
 import urllib.request
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +17,16 @@ from tests.servers.dockerd import DockerDaemon
 from tests.servers.process import NotStarted, wait_until
 
 pytestmark = pytest.mark.docker
+
+
+_ROOT = Path(__file__).resolve().parents[2]
+_KILLED_RUN = """
+import os, signal
+from tests.servers.dockerd import DockerDaemon
+daemon = DockerDaemon()
+print(daemon.folder, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def _page(url: str) -> str | None:
@@ -112,6 +125,16 @@ def test_a_second_daemon_runs_beside_the_first_and_leaves_nothing(docker_host: D
     assert not folder.exists()
     assert not bridge.exists()
     assert docker_host.answers()
+
+
+def test_what_a_killed_test_run_left_is_removed_by_the_next() -> None:
+    left = subprocess.run(
+        [sys.executable, "-c", _KILLED_RUN], cwd=_ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert left.returncode == -signal.SIGKILL, left.stderr
+    folder = Path(left.stdout.strip())
+    with closing(DockerDaemon()):
+        assert not folder.exists()
 
 
 def test_a_daemon_that_cannot_start_says_why_from_its_log(docker_host: DockerDaemon) -> None:
