@@ -184,7 +184,10 @@ def _claim_bridge(folder: Path) -> tuple[str, str]:
 
 def _remove_if_left_behind(bridge: Path) -> None:
     """A test run that was killed cleans nothing up: the next one does it."""
-    owner, _, folder = (bridge / "ifalias").read_text().strip().partition(" ")
+    try:
+        owner, _, folder = (bridge / "ifalias").read_text().strip().partition(" ")
+    except OSError:  # another run just removed it itself
+        return
     if folder and not Path("/proc", owner).exists():
         _remove(Path(folder))
         _ip("link", "delete", bridge.name)
