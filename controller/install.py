@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.registry import load_engine
-
 from controller.errors import AlmaError, InvalidInput
 from controller.journal.journal import Journal
 from controller.journal.lease import Leases, lock_state
@@ -32,8 +30,26 @@ from controller.secret_store import SecretStore
 from controller.settings import Settings
 from controller.telemetry import Metrics
 from engines.engine import Binding, Engine
+from engines.registry import load_engine
 
 _SECRET_SCHEMES = ("env:", "file:")
+
+
+@dataclass(slots=True)
+class Targets:
+    """All targets of an install, ready to be read and planned against. Needs no lock and no journal."""
+
+    id: str
+    engines: Mapping[str, Engine]
+    engine_of: Mapping[str, str]
+    planning: Planning
+    secrets: InstallSecrets
+    key: Key
+    redact: Redactor
+
+    async def close(self) -> None:
+        for engine in self.engines.values():
+            await engine.close()
 
 
 @dataclass(slots=True)
@@ -43,6 +59,7 @@ class Install:
     id: str
     state: Path
     settings: Settings
+    targets: Targets
     engines: Mapping[str, Engine]
     engine_of: Mapping[str, str]
     journal: Journal
@@ -52,7 +69,6 @@ class Install:
     executor: LocalExecutor
     planning: Planning
     secrets: InstallSecrets
-    store: SecretStore
     key: Key
     redact: Redactor
     metrics: Metrics
@@ -60,8 +76,7 @@ class Install:
     lock: FileLock
 
     async def close(self) -> None:
-        for engine in self.engines.values():
-            await engine.close()
+        await self.targets.close()
         await self.journal.close()
         self.lock.release()
 
@@ -106,7 +121,7 @@ def install_key(settings: Settings, state: Path) -> Key:
     return read_key(path)
 
 
-async def open_install(
+def open_targets(
     settings: Settings,
     state: Path,
     environment: Mapping[str, str],
@@ -114,21 +129,17 @@ async def open_install(
     metrics: Metrics,
     *,
     configured: bool = True,
-    only: frozenset[str] | None = None,
-) -> Install:
-    """Open all targets (or `only` those). Connects to none of them yet. Raises LockHeld when another process works
-    with `state`, InvalidInput for a target whose configuration is wrong."""
-    lock = lock_state(state)
-    try:
-        key = install_key(settings, state)
-        store = SecretStore(environment, tuple(settings.secret_refs()))
-        known = InstallSecrets(store, key.mask)
-        redact = Redactor(known.known)
-        name = install_id(settings, state, configured=configured)
-        own = resolve_own(settings, environment)
-        known.learn(own.values())
-        bindings = {
-            target: Binding(
+) -> Targets:
+    """Connects to none of them yet. Raises InvalidInput for a target whose configuration is wrong."""
+    key = install_key(settings, state)
+    known = InstallSecrets(SecretStore(environment, tuple(settings.secret_refs())), key.mask)
+    redact = Redactor(known.known)
+    name = install_id(settings, state, configured=configured)
+    own = resolve_own(settings, environment)
+    known.learn(own.values())
+    engines = {
+        target: load_engine(entry.engine).open(
+            Binding(
                 install=name,
                 target=target,
                 config=_config(settings, target, own),
@@ -138,35 +149,51 @@ async def open_install(
                 state_dir=state,
                 registries={h: (r.username, own[r.password]) for h, r in settings.registries.items()},
             )
-            for target in settings.targets
-            if only is None or target in only
-        }
-        engines = {t: load_engine(settings.targets[t].engine).open(b) for t, b in bindings.items()}
+        )
+        for target, entry in settings.targets.items()
+    }
+    engine_of = {t: settings.targets[t].engine for t in engines}
+    observer = Observer(engines, engine_of, metrics, clock)
+    planning = Planning(name, engines, engine_of, kinds_of(engine_of.values()), observer, known)
+    return Targets(name, engines, engine_of, planning, known, key, redact)
+
+
+async def open_install(
+    settings: Settings,
+    state: Path,
+    environment: Mapping[str, str],
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    configured: bool = True,
+) -> Install:
+    """Targets with the state lock and the journal, ready to run. Raises LockHeld when another process works with
+    `state`."""
+    lock = lock_state(state)
+    try:
+        targets = open_targets(settings, state, environment, clock, metrics, configured=configured)
         url = settings.journal or f"sqlite:///{state / 'alma.db'}"
         journal = await Journal.open(url, now=clock.wall)
     except BaseException:
         lock.release()
         raise
-    leases = await Leases.start(lock, journal, clock.now_s)
-    engine_of = {t: settings.targets[t].engine for t in engines}
     log = RunLog(journal)
-    observer = Observer(engines, engine_of, metrics, clock)
     return Install(
-        id=name,
+        id=targets.id,
         state=state,
         settings=settings,
-        engines=engines,
-        engine_of=engine_of,
+        targets=targets,
+        engines=targets.engines,
+        engine_of=targets.engine_of,
         journal=journal,
-        leases=leases,
+        leases=await Leases.start(lock, journal, clock.now_s),
         records=Records(journal),
         log=log,
-        executor=LocalExecutor(engines, log, key.sealer, clock, _bounds(settings)),
-        planning=Planning(name, engines, engine_of, kinds_of(engine_of.values()), observer, known),
-        secrets=known,
-        store=store,
-        key=key,
-        redact=redact,
+        executor=LocalExecutor(targets.engines, log, targets.key.sealer, clock, _bounds(settings)),
+        planning=targets.planning,
+        secrets=targets.secrets,
+        key=targets.key,
+        redact=targets.redact,
         metrics=metrics,
         clock=clock,
         lock=lock,

@@ -16,7 +16,7 @@ from controller.forges.registry import open_forge
 from controller.git.credentials import GitCredentials, configure_git
 from controller.git.repository import Mirror
 from controller.git.watcher import watch
-from controller.install import Install, everything_allowed, new_id, resolve_own
+from controller.install import Install, Targets, everything_allowed, new_id, resolve_own
 from controller.local_forge import JournalStore, MirrorGit
 from controller.operations.access import Role, RoleRules, os_actor, role_of
 from controller.operations.answering import CommentDesk
@@ -219,7 +219,7 @@ def standalone_desk(install: Install) -> Desk:
     return Desk(about, orphans=OrphanDesk(about, standalone(install, getpass.getuser()), targets_of(install)))
 
 
-def targets_of(install: Install, only: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
+def targets_of(install: Install | Targets, only: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
     """Engine → its targets, in the order of the configuration."""
     targets: dict[str, tuple[str, ...]] = {}
     for target, engine in install.engine_of.items():

@@ -36,10 +36,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "resume": ("controller.cli.acts:resume", "End a pause or a pin."),
     "reconcile": ("controller.cli.acts:reconcile", "Look at a scope now."),
     "ipr": ("controller.cli.ipr:ipr", "Pull requests of any forge."),
-    "config": ("controller.cli.about:config", "Every setting and where it came from."),
-    "engines": ("controller.cli.about:engines", "Engines, their types and outputs."),
-    "metrics": ("controller.cli.about:metrics", "Every metric, its labels and meaning."),
-    "schema": ("controller.cli.about:schema", "JSON Schema of a blueprint, for editors."),
+    "config": ("controller.cli.config:config", "Every setting and where it came from."),
+    "engines": ("controller.cli.config:engines", "Engines, their types and outputs."),
+    "metrics": ("controller.cli.config:metrics", "Every metric, its labels and meaning."),
+    "schema": ("controller.cli.config:schema", "JSON Schema of a blueprint, for editors."),
     "version": ("controller.cli.about:version", "The version of ALMA."),
 }
 

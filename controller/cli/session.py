@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import hashlib
 import json
 import os
 import socket
@@ -14,11 +15,15 @@ from typing import Any, TypeVar
 
 import click
 
-from controller.errors import AlmaError, Unreachable
-from controller.install import Install, open_install, state_dir
+from controller.errors import AlmaError, InvalidInput, Unreachable
+from controller.git.credentials import configure_git
+from controller.git.repository import Mirror
+from controller.install import Install, Targets, open_install, open_targets, state_dir
 from controller.runtime.clock import SystemClock
 from controller.settings import Loaded, TargetSettings, load_settings
 from controller.telemetry import Metrics
+from controller.web.socket import actor_of_uid
+from controller.wiring import standalone_desk
 
 Json = Any
 T = TypeVar("T")
@@ -83,6 +88,48 @@ async def install_here(loaded: Loaded, state: Path) -> AsyncIterator[Install]:
         await install.close()
 
 
+@asynccontextmanager
+async def targets_here(loaded: Loaded, state: Path) -> AsyncIterator[Targets]:
+    """Open the targets to read them; a controller may run beside it."""
+    configured = loaded.file is not None
+    targets = open_targets(loaded.settings, state, os.environ, SystemClock(), Metrics(), configured=configured)
+    try:
+        yield targets
+    finally:
+        await targets.close()
+
+
+@asynccontextmanager
+async def repository_around(path: Path, state: Path) -> AsyncIterator[Mirror]:
+    """The Git repository that `path` lies in, read from its objects, never from its work tree."""
+    root = next((p for p in (path.absolute(), *path.absolute().parents) if (p / ".git").exists()), None)
+    bare = path.absolute() if (path / "HEAD").is_file() and (path / "refs").is_dir() else None
+    if root is None and bare is None:
+        raise InvalidInput(f"{path} is in no Git repository", hint="leave --ref away to plan the folder as it is")
+    configure_git(60_000)
+    source = bare or root
+    mirror = Mirror.open(
+        state / "mirrors" / f"folder-{hashlib.sha256(str(source).encode()).hexdigest()[:12]}.git", str(source)
+    )
+    try:
+        await mirror.fetch((await mirror.refs()).branches)
+        yield mirror
+    finally:
+        await mirror.close()
+
+
+async def commit_named(mirror: Mirror, name: str) -> str:
+    """The commit of a branch, or of a full or shortened id. Raises InvalidInput."""
+    listing = await mirror.refs()
+    if name in listing.branches:
+        return listing.branches[name]
+    for head in listing.branches.values():
+        found = next((c.id for c in await mirror.log("", None, head) if len(name) >= 7 and c.id.startswith(name)), None)
+        if found:
+            return found
+    raise InvalidInput(f"{name} is no branch and no commit of a branch", hint="git log shows them")
+
+
 def ask_controller(path: Path, verb: str, args: Mapping[str, Json]) -> Json:
     """One question to a running controller. Raises Told with its answer's error, Unreachable when it goes away."""
     try:
@@ -97,6 +144,20 @@ def ask_controller(path: Path, verb: str, args: Mapping[str, Json]) -> Json:
         error = answer["error"]
         raise Told(error["message"], error["hint"], int(error["exit_code"]))
     return answer["result"]
+
+
+def ask(loaded: Loaded, state: Path, verb: str, args: Mapping[str, Json]) -> Json:
+    """Through the socket when a controller runs here, else by the state folder under its lock."""
+    path = controller_socket(state)
+    if path is not None:
+        return ask_controller(path, verb, args)
+
+    async def work() -> Json:
+        async with install_here(loaded, state) as install:
+            desk = standalone_desk(install)
+            return await desk.call(actor_of_uid(os.getuid(), os.getgid()), verb, args)
+
+    return blocking(work)
 
 
 def caller() -> str:

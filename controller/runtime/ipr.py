@@ -135,8 +135,6 @@ class Iprs:
     # --- merged or closed: the run ---
 
     async def _ended(self, record: IprRecord, pull: PullRequest) -> float:
-        if record.final:
-            return 3600.0
         if not record.head_sha and pull.state is PullState.CLOSED:
             await self._save(replace(record, final=True))  # closed before we ever spoke: nothing to say
             return 3600.0

@@ -1,0 +1,138 @@
+"""`alma validate` and `alma plan`: a folder, or a revision of one, against what is live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from controller.cli.session import blocking, commit_named, repository_around, settings_of, state_of, targets_here
+from controller.cli.show import print_json, print_plans
+from controller.errors import InvalidInput
+from controller.install import Targets, everything_allowed, kinds_of
+from controller.plan.change import Plan
+from controller.plan.graph import Placement, desired_graph
+from controller.review.cost import Cost, cost
+from controller.review.price_book import default_book
+from controller.review.price_file import read_prices
+from controller.review.wording import money_text
+from controller.runtime.folder import Folder, read_folder, read_revision
+from controller.runtime.planning import Planned, Wanted
+from controller.settings import Loaded
+from controller.wiring import targets_of
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@click.pass_context
+def validate(ctx: click.Context, path: Path, output: str) -> int:
+    """Check PATH (a folder or one blueprint) without asking any target.
+
+    One `FILE:LINE:COL: message` per mistake; exit 3 when there is one.
+    """
+    loaded = settings_of(ctx)
+    try:
+        count = _validated(read_folder(path), loaded)
+    except InvalidInput as e:
+        if output == "json":
+            print_json({"format": "alma.validate/v1", "valid": False, "errors": [_error(p) for p in e.problems]})
+            return 3
+        raise
+    if output == "json":
+        print_json({"format": "alma.validate/v1", "valid": True, "errors": []})
+    else:
+        click.echo(f"{path}: valid, {count} resources")
+    return 0
+
+
+def _error(problem: object) -> dict[str, object]:
+    place = getattr(problem, "place", None)
+    return {
+        "file": place.file if place else None,
+        "line": place.line if place else None,
+        "col": place.col if place else None,
+        "path": getattr(problem, "path", ""),
+        "message": getattr(problem, "message", str(problem)),
+    }
+
+
+def _validated(folder: Folder, loaded: Loaded) -> int:
+    """Everything that can be known without a target: schema, references, specs of every kind."""
+    targets: dict[str, tuple[str, ...]] = {}
+    for name, target in loaded.settings.targets.items():
+        targets[target.engine] = (*targets.get(target.engine, ()), name)
+    kinds = kinds_of(targets)
+    count = 0
+    for scope in folder.repository.scopes:
+        wanted = folder.wanted(scope, targets, everything_allowed(tuple(loaded.settings.targets)))
+        desired_graph(wanted.scope, wanted.entries, Placement(wanted.targets, kinds, wanted.allow))
+        count += len(wanted.entries)
+    return count
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--ref", help="Plan this commit or branch of the Git repository around PATH.")
+@click.option("-o", "--output", type=click.Choice(["text", "json", "markdown"]), default="text")
+@click.option("--cost", "with_cost", is_flag=True, help="Also the monthly cost of what is wanted.")
+@click.option("--detailed-exitcode", is_flag=True, help="0 no change, 1 error, 2 changes.")
+@click.pass_context
+def plan(ctx: click.Context, path: Path, ref: str | None, output: str, with_cost: bool, detailed_exitcode: bool) -> int:
+    """What deploying PATH would change on the live systems. Changes nothing."""
+    loaded = settings_of(ctx)
+    state = state_of(ctx, loaded)
+
+    async def work() -> tuple[Folder, list[tuple[Wanted, Planned]]]:
+        folder = read_folder(path) if ref is None else await folder_at(path, state, ref)
+        async with targets_here(loaded, state) as targets:
+            return folder, await plan_folder(targets, folder)
+
+    folder, planned = blocking(work)
+    plans = [p.plan for _, p in planned]
+    _print(plans, output)
+    if with_cost:
+        _print_costs(folder, [w for w, _ in planned])
+    return 2 if detailed_exitcode and any(p.changes for p in plans) else 0
+
+
+async def folder_at(path: Path, state: Path, ref: str) -> Folder:
+    """The folder as it was at a commit or branch."""
+    async with repository_around(path, state) as mirror:
+        return await read_revision(path.absolute(), mirror, await commit_named(mirror, ref))
+
+
+async def plan_folder(targets: Targets, folder: Folder) -> list[tuple[Wanted, Planned]]:
+    """One plan per scope of the folder, in the order of `alma.yaml`."""
+    allow = everything_allowed(tuple(targets.engines))
+    wanted = [folder.wanted(scope, targets_of(targets), allow) for scope in folder.repository.scopes]
+    return [(w, await targets.planning.plan(w)) for w in wanted]
+
+
+def _print(plans: list[Plan], output: str) -> None:
+    if output != "markdown":
+        print_plans(plans, output)
+        return
+    for one in plans:
+        click.echo(f"### {one.scope}\n\n```diff")
+        print_plans([one], "text")
+        click.echo("```\n")
+
+
+def _print_costs(folder: Folder, wanted: list[Wanted]) -> None:
+    book = default_book()
+    name = folder.repository.prices
+    if name and name in folder.files:
+        book = read_prices(folder.files[name], name, book)
+    for one in wanted:
+        _print_cost(one.scope, cost(book, None, one.entries))
+
+
+def _print_cost(scope: str, told: Cost) -> None:
+    click.secho(f"\nCost of {scope} per month", bold=True)
+    for line in told.lines:
+        if line.after is not None:
+            click.echo(f"  {line.resource:<40} {money_text(line.after, told.currency):>14}")
+    click.echo(f"  {'total':<40} {money_text(told.total_after, told.currency):>14}")
+    for resource, why in told.unpriced:
+        click.echo(f"  {resource:<40} {'not priced':>14}  {why}")

@@ -1,0 +1,71 @@
+"""What commands print: plain text into a pipe, colours and progress on a terminal (`NO_COLOR` is honoured)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from controller.blueprint.names import shown
+from controller.plan.change import Plan
+from controller.review.plan_text import LineKind, plan_lines, plans_json
+
+Json = Any
+_COLOURS: Mapping[LineKind, str] = {
+    LineKind.CREATE: "green",
+    LineKind.UPDATE: "yellow",
+    LineKind.RECREATE: "magenta",
+    LineKind.DESTROY: "red",
+    LineKind.ADOPT: "cyan",
+    LineKind.FORGET: "cyan",
+    LineKind.LOST: "red",
+    LineKind.REASON: "bright_black",
+}
+
+
+def print_json(data: Json) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def print_plans(plans: Sequence[Plan], output: str) -> None:
+    """Every plan as text (stable last line) or JSON."""
+    if output == "json":
+        print_json(plans_json(plans))
+        return
+    for plan in plans:
+        if len(plans) > 1:
+            click.secho(f"scope {plan.scope}", bold=True)
+        for line in plan_lines(plan):
+            click.echo(click.style(line.text, fg=_COLOURS.get(line.kind), bold=line.kind is LineKind.SUMMARY))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """Aligned columns; on a pipe the same without colours. `empty` is said when there is no row."""
+    cells = [[shown(str(c), 200) if c not in (None, "") else "-" for c in row] for row in rows]
+    if not cells:
+        click.echo(empty)
+        return
+    widths = [max(len(h), *(len(r[i]) for r in cells)) for i, h in enumerate(headings)]
+    click.secho("  ".join(h.upper().ljust(w) for h, w in zip(headings, widths, strict=True)).rstrip(), bold=True)
+    for row in cells:
+        parts = (_coloured(c, c.ljust(w)) for c, w in zip(row, widths, strict=True))
+        click.echo("  ".join(parts).rstrip())
+
+
+_GOOD = {"synced", "healthy", "done", "ok"}
+_BAD = {"out-of-sync", "degraded", "parked", "undone", "failed", "missing"}
+_BUSY = {"running", "verifying", "waiting", "progressing", "retiring", "undoing"}
+
+
+def _coloured(word: str, padded: str) -> str:
+    colour = "green" if word in _GOOD else "red" if word in _BAD else "yellow" if word in _BUSY else None
+    return click.style(padded, fg=colour) if colour else padded
+
+
+def interactive() -> bool:
+    """True if a person can be asked."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
