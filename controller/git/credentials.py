@@ -86,8 +86,12 @@ class Callbacks(RemoteCallbacks):
         self.rejected: str | None = None
 
     def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:
-        """Only what TLS or known_hosts vouches for: pygit2's default would take any SSH host key."""
-        return valid
+        """Only what TLS or known_hosts vouches for, and only the configured host.
+
+        pygit2's default would take any SSH host key. libgit2 follows the first redirect whatever its settings say;
+        here the connection to another host ends before a request is sent on it (I43).
+        """
+        return valid and host.decode("ascii", "replace").strip("[]").casefold() == self._url.host.casefold()
 
     def credentials(
         self, url: str, username_from_url: str | None, allowed_types: CredentialType

@@ -6,6 +6,7 @@ read although the mirror should hold it is `Damaged`, and the mirror is built ag
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from pygit2.enums import FileMode, ObjectType
 from controller.errors import AlmaError, InvalidInput, Place, Problem
 from controller.git.url import commit_id, safe_name, tree_path
 
-_REGULAR: Final = frozenset({FileMode.BLOB, FileMode.BLOB_EXECUTABLE})
+_REGULAR: Final = frozenset({int(FileMode.BLOB), int(FileMode.BLOB_EXECUTABLE)})
+_ENTRY: Final = re.compile(rb"([0-7]{1,7}) ([^\0]+)\0(.{20})", re.DOTALL)
 _LFS: Final = b"version https://git-lfs.github.com/spec/"
 _TREE_BYTES_MAX: Final = 8 * 2**20
 _ENTRIES_MAX: Final = 100_000
@@ -71,14 +73,9 @@ def commit_of(repo: pygit2.Repository, commit: str) -> pygit2.Commit:
 
 
 def tree_of(repo: pygit2.Repository, tree: str | pygit2.Oid) -> pygit2.Tree:
-    """The tree with this id, after a look at its size."""
+    """The tree with this id."""
     oid = tree if isinstance(tree, pygit2.Oid) else pygit2.Oid(hex=commit_id(tree))
     with reading(f"tree {oid}"):
-        kind, size_bytes = repo.odb.read_header(oid)
-        if kind != ObjectType.TREE:
-            raise InvalidInput(f"{oid} is not a tree")
-        if size_bytes > _TREE_BYTES_MAX:
-            raise InvalidInput(f"tree {oid} is larger than {_TREE_BYTES_MAX} bytes", hint="split the folder")
         found = _load(repo, oid)
         if not isinstance(found, pygit2.Tree):
             raise InvalidInput(f"{oid} is not a tree")
@@ -96,7 +93,7 @@ def entry_at(repo: pygit2.Repository, root: pygit2.Oid, path: str) -> tuple[pygi
         if mode != FileMode.TREE:
             _refuse_link("/".join(walked), mode)
             return None
-        step = next((e for e in _entries(tree_of(repo, oid), "/".join(walked)) if e[0] == part), None)
+        step = next((e for e in _entries(repo, oid, "/".join(walked)) if e[0] == part), None)
         if step is None:
             return None
         walked.append(part)
@@ -150,7 +147,7 @@ def _walk(repo: pygit2.Repository, root: pygit2.Oid, prefix: str) -> Iterator[tu
         folder, tree, depth = stack.pop()
         if depth > _DEPTH_MAX:
             raise _refused(folder, f"lies more than {_DEPTH_MAX} folders deep")
-        for name, oid, mode in _entries(tree_of(repo, tree), folder):
+        for name, oid, mode in _entries(repo, tree, folder):
             path = f"{folder}/{name}" if folder else name
             seen += 1
             if seen > _ENTRIES_MAX:
@@ -164,14 +161,32 @@ def _walk(repo: pygit2.Repository, root: pygit2.Oid, prefix: str) -> Iterator[tu
                 raise _refused(path, f"has the mode {mode:o}, which is not a regular file")
 
 
-def _entries(tree: pygit2.Tree, folder: str) -> Iterator[tuple[str, pygit2.Oid, int]]:
-    """Name, id and mode of each entry; a name that no platform could hold safely is refused."""
-    for entry in tree:
-        raw = entry.raw_name or b""
-        name = raw.decode("utf-8", "backslashreplace")
+def _entries(repo: pygit2.Repository, tree: pygit2.Oid, folder: str) -> Iterator[tuple[str, pygit2.Oid, int]]:
+    """Name, id and mode of each entry; a name that no platform could hold safely is refused.
+
+    Read from the bytes: libgit2 would turn a strange mode into the nearest one that it knows.
+    """
+    data, at = _tree_bytes(repo, tree), 0
+    while at < len(data):
+        entry = _ENTRY.match(data, at)
+        if entry is None:
+            raise _refused(folder, f"is a malformed tree ({tree})")
+        name = entry[2].decode("utf-8", "backslashreplace")
         if not safe_name(name):
             raise _refused(f"{folder}/{name!a}".lstrip("/"), "has a name that is not an ordinary file name")
-        yield name, entry.id, int(entry.filemode)
+        yield name, pygit2.Oid(raw=entry[3]), int(entry[1], 8)
+        at = entry.end()
+
+
+def _tree_bytes(repo: pygit2.Repository, tree: pygit2.Oid) -> bytes:
+    """The raw tree, after a look at its size."""
+    with reading(f"tree {tree}"):
+        kind, size_bytes = repo.odb.read_header(tree)
+        if kind != ObjectType.TREE:
+            raise InvalidInput(f"{tree} is not a tree")
+        if size_bytes > _TREE_BYTES_MAX:
+            raise InvalidInput(f"tree {tree} is larger than {_TREE_BYTES_MAX} bytes", hint="split the folder")
+        return repo.odb.read(tree)[1]
 
 
 def _sized(repo: pygit2.Repository, path: str, oid: pygit2.Oid, limits: ReadLimits) -> _Entry:

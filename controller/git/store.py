@@ -98,6 +98,5 @@ def _made(path: Path, url: RemoteUrl) -> pygit2.Repository:
     path.parent.mkdir(parents=True, exist_ok=True)
     repo = pygit2.init_repository(str(path), bare=True)
     repo.config[_URL] = url.text
-    repo.config["http.followRedirects"] = "false"  # credentials and requests stay with the configured host (I43)
     (path / "alma-mirror").write_text("A cache of the remote named in `config`; it may be deleted.\n")
     return repo

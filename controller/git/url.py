@@ -25,7 +25,7 @@ _REMOTE: Final = re.compile(
     rf"(?P<scheme>https?|ssh)://(?:(?P<user>{_USER})@)?(?P<host>{_HOST})(?::(?P<port>[1-9][0-9]{{0,4}}))?"
     rf"/(?P<path>~?{_SEGMENT}(?:/{_SEGMENT})*/?)"
 )
-_SCP: Final = re.compile(rf"(?:(?P<user>{_USER})@)?(?P<host>{_HOST}):(?P<path>/?~?{_SEGMENT}(?:/{_SEGMENT})*/?)")
+_SCP: Final = re.compile(rf"(?P<user>{_USER})@(?P<host>{_HOST}):(?P<path>/?~?{_SEGMENT}(?:/{_SEGMENT})*/?)")
 _ESCAPE: Final = re.compile(r"%(?!(?:2[0-9BbCcDd]|[4-7][0-9A-Fa-f])(?![0-9A-Fa-f]))")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _HINT: Final = "write https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH or an absolute path"
@@ -51,7 +51,7 @@ class RemoteUrl:
 
 def remote_url(text: str) -> RemoteUrl:
     """The address in `text`. Raises InvalidInput, without repeating the text, for anything not on the list above."""
-    if not isinstance(text, str) or not 0 < len(text) <= _LENGTH_MAX or _unprintable(text) or " " in text.strip("/"):
+    if not isinstance(text, str) or not 0 < len(text) <= _LENGTH_MAX or _unprintable(text):
         raise _refused_url("it is empty, too long, or holds characters that cannot be seen")
     if text.startswith("file://"):
         return _path_url(text.removeprefix("file://").removeprefix("localhost"))
@@ -98,7 +98,7 @@ def tree_path(text: str) -> str:
     if not isinstance(text, str) or len(text) > _LENGTH_MAX:
         raise InvalidInput("a path is at most 2048 characters of text")
     path = "" if text in {"", ".", "./"} else text.removeprefix("./").removesuffix("/")
-    if path and not all(safe_name(part) for part in path.split("/")):
+    if text.startswith("/") or (path and not all(safe_name(part) for part in path.split("/"))):
         raise InvalidInput(
             [Problem(Place(_quoted(text)), "is not a path inside the repository")],
             hint="write it relative to the root, such as environments/prod",
