@@ -4,12 +4,14 @@ crash what became of it (`find`). What exists is decided from name, mark and uid
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
 import re
 import tarfile
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from controller.blueprint.value import Value
@@ -45,13 +47,14 @@ class Calls:
     async def prior(self, step: Step) -> Prior:
         """What stands there now. Raises Conflict if it is not what the step expects."""
         verb = Verb(str(step.request["call"]))
-        if verb is Verb.PULL or (verb is Verb.REMOVE_VOLUME and step.request.get("note")):
+        if verb is Verb.PULL or step.request.get("note") or step.request.get("made_by"):
             return Prior()
         if step.expects.absent:
             if (found := await self._named(step.key)) is not None:
                 raise Conflict(f"{step.key} is there already (id {_uid(step.key, found)})")
             return Prior()
         found = await self._addressed(step)
+        _check_fields(step, found)
         return _prior(step, found)
 
     async def _named(self, key: ObjectKey) -> Raw | None:
@@ -105,6 +108,7 @@ class Calls:
         assert isinstance(request, dict)
         verb = Verb(request["call"])
         self._judge(verb, request, values.allow)
+        _hold(fence)
         sender: Callable[[OpId, Step, Request, Fence], Awaitable[Receipt]] = _SENDERS[verb].__get__(self)
         try:
             return await sender(op, step, request, fence)
@@ -129,16 +133,13 @@ class Calls:
             raise Refused("; ".join(f"{path}: {why}" for path, why in refused))
 
     async def _send(self, op: OpId, fence: Fence, call: Call) -> Any:
-        if not fence.holds():
-            raise Transient("the right to change this scope is not surely held any more; nothing was sent")
+        _hold(fence)
         return await self._client.write(op, call)
 
     async def _pull(self, op: OpId, step: Step, request: Request, fence: Fence) -> Receipt:
         reference = str(request["image"])
         if not self._pulls.knows(op) and await self._has_image(reference):
             return Receipt(op, ReceiptState.DONE, task=op, progress=100)
-        if not fence.holds():
-            raise Transient("the right to change this scope is not surely held any more; nothing was sent")
         return self._pulls.start(op, reference)
 
     async def _has_image(self, reference: str) -> bool:
@@ -200,7 +201,7 @@ class Calls:
 
     async def _put(self, op: OpId, step: Step, request: Request, fence: Fence) -> Receipt:
         found = await self._addressed(step)
-        call = Call("PUT", f"/containers/{found['Id']}/archive", {"path": "/"}, archive(request["files"]))
+        call = Call("PUT", f"/containers/{found['Id']}/archive", {"path": "/"}, archive(request["files"], time_of(op)))
         await self._send(op, fence, call)
         return Receipt(op, ReceiptState.DONE, uid=found["Id"])
 
@@ -217,7 +218,9 @@ class Calls:
 
     async def _update(self, op: OpId, step: Step, request: Request, fence: Fence) -> Receipt:
         found = await self._addressed(step)
-        await self._send(op, fence, Call("POST", f"/containers/{found['Id']}/update", body=request["body"]))
+        if not _reached(Verb.UPDATE, request, found):
+            _check_fields(step, found)
+            await self._send(op, fence, Call("POST", f"/containers/{found['Id']}/update", body=request["body"]))
         return Receipt(op, ReceiptState.DONE, uid=found["Id"])
 
     async def _start(self, op: OpId, step: Step, request: Request, fence: Fence) -> Receipt:
@@ -248,13 +251,15 @@ class Calls:
         return Receipt(op, ReceiptState.DONE, uid=found["Id"])
 
     async def _rename(self, op: OpId, step: Step, request: Request, fence: Fence) -> Receipt:
-        found = await self._addressed(step)
+        found = await self._renamed(step) or await self._addressed(step)
         if observe.name_of(found) != request["to"]:
             await self._send(op, fence, Call("POST", f"/containers/{found['Id']}/rename", {"name": request["to"]}))
         return Receipt(op, ReceiptState.DONE, uid=found["Id"])
 
     async def _remove(self, op: OpId, step: Step, request: Request, fence: Fence) -> Receipt:
-        uid = str(step.expects.uid)
+        uid = step.expects.uid or await self._made_by(step)
+        if uid is None:
+            return Receipt(op, ReceiptState.DONE)
         # What an undo removes is this run's own and may run already; RETIRE removes what was stopped in the CUT.
         params = {"v": int(bool(request.get("volumes"))), "force": int(step.phase is not Phase.RETIRE)}
         try:
@@ -268,17 +273,29 @@ class Calls:
         return Receipt(op, ReceiptState.DONE, uid=uid)
 
     async def _remove_network(self, op: OpId, step: Step, request: Request, fence: Fence) -> Receipt:
-        uid = str(step.expects.uid)
+        uid = step.expects.uid or await self._made_by(step)
+        if uid is None:
+            return Receipt(op, ReceiptState.DONE)
         with contextlib.suppress(NotFound):
             await self._send(op, fence, Call("DELETE", f"/networks/{uid}", timeout_s=WRITE_TIMEOUT_S))
         return Receipt(op, ReceiptState.DONE, uid=uid)
+
+    async def _made_by(self, step: Step) -> str | None:
+        """Id of what a request made whose answer was lost, told by its op; None if it made nothing."""
+        found = await self._named(step.key)
+        if found is None or _labels(found).get(marks.OP) != step.request.get("made_by"):
+            return None
+        return _uid(step.key, found)
 
     async def _remove_volume(self, op: OpId, step: Step, request: Request, fence: Fence) -> Receipt:
         found = await self._named(step.key)
         if found is None:
             return Receipt(op, ReceiptState.DONE, uid=step.expects.uid)
-        ours = marks.is_note(step.key.name) and (found.get("Labels") or {}).get(marks.INSTALL) == self._install
-        if not (request.get("note") and ours) and volume.uid(found) != step.expects.uid:
+        made_by, said = request.get("made_by"), _labels(found)
+        note = bool(request.get("note")) and marks.is_note(step.key.name) and said.get(marks.INSTALL) == self._install
+        if made_by and said.get(marks.OP) != made_by:
+            return Receipt(op, ReceiptState.DONE)
+        if not note and not made_by and volume.uid(found) != step.expects.uid:
             raise Conflict(f"{step.key} is another one than was planned against")
         await self._send(op, fence, Call("DELETE", f"/volumes/{step.key.name}", timeout_s=WRITE_TIMEOUT_S))
         return Receipt(op, ReceiptState.DONE, uid=step.expects.uid)
@@ -293,23 +310,61 @@ class Calls:
             return await self._find_made(op, step)
         if verb is Verb.PULL:
             return await self._find_pull(op, step)
-        try:
-            found: Raw | None = await self._addressed(step)
-        except Conflict:
-            found = None
+        found = await self._there(step)
         uid = step.expects.uid if found is None else _uid(step.key, found)
-        if not _reached(verb, step.request, found):
-            taken = verb is Verb.RENAME and found is not None and await self._renamed_over(step, uid)
-            return Found(FoundState.TAKEN) if taken else _NOT_YET
+        if verb is Verb.PUT:
+            reached = found is not None and await self._was_put(op, step, found)
+        else:
+            reached = _reached(verb, step.request, found)
+        if not reached:
+            return Found(FoundState.TAKEN) if await self._is_taken(step, found) else _NOT_YET
         if verb is Verb.START and uid:
             return Found(FoundState.ACTED, await self._started(op, uid))
         return Found(FoundState.ACTED, Receipt(op, ReceiptState.DONE, uid=uid))
+
+    async def _there(self, step: Step) -> Raw | None:
+        try:
+            return await self._renamed(step) or await self._addressed(step)
+        except Conflict:
+            return None
+
+    async def _renamed(self, step: Step) -> Raw | None:
+        """What this run has made, when it bears the name already that the step gives it."""
+        if step.request["call"] != Verb.RENAME or step.expects.uid is not None:
+            return None
+        if await self._named(step.key) is not None:
+            return None
+        found = await self._named(ObjectKey(step.key.kind, str(step.request["to"])))
+        return None if found is None else self._own(step, found)
+
+    async def _was_put(self, op: OpId, step: Step, found: Raw) -> bool:
+        """True if every file bears the time that only this op gives."""
+        files = step.request["files"]
+        assert isinstance(files, Mapping)
+        for path in files:
+            try:
+                content = await self._client.get_bytes(f"/containers/{found['Id']}/archive", {"path": path})
+            except NotFound:
+                return False
+            file = unpacked(content)
+            if file is None or file.time_s != time_of(op):
+                return False
+        return True
+
+    async def _is_taken(self, step: Step, found: Raw | None) -> bool:
+        """True if another object bears the name that the step is about, or gives."""
+        if step.request["call"] == Verb.RENAME and found is not None:
+            other = await self._named(ObjectKey(step.key.kind, str(step.request["to"])))
+            return other is not None and _uid(step.key, other) != _uid(step.key, found)
+        if found is not None or step.expects.uid is None:
+            return False
+        return await self._named(step.key) is not None
 
     async def _find_made(self, op: OpId, step: Step) -> Found:
         found = await self._named(step.key)
         if found is None:
             return _NOT_YET
-        labels = (found.get("Config") or found).get("Labels") or {}
+        labels = _labels(found)
         if labels.get(marks.OP) != op or labels.get(marks.INSTALL) != self._install:
             return Found(FoundState.TAKEN)
         told = network.outputs(found) if step.key.kind == network.KIND else {}
@@ -323,10 +378,6 @@ class Calls:
             return Found(FoundState.ACTED, Receipt(op, ReceiptState.DONE, task=op, progress=100))
         return _NOT_YET
 
-    async def _renamed_over(self, step: Step, uid: str | None) -> bool:
-        other = await self._named(ObjectKey(step.key.kind, str(step.request["to"])))
-        return other is not None and _uid(step.key, other) != uid
-
     async def poll(self, receipt: Receipt) -> Receipt:
         """How long work stands: a pull, or a removal another request had begun."""
         if receipt.state is not ReceiptState.RUNNING:
@@ -338,25 +389,50 @@ class Calls:
         return receipt if still else Receipt(receipt.op, ReceiptState.DONE, uid=receipt.uid)
 
 
-def archive(files: Mapping[str, Mapping[str, str]]) -> bytes:
-    """A tar of config files, owned by root, all of one time so that equal files give equal bytes."""
+def _hold(fence: Fence) -> None:
+    if not fence.holds():
+        raise Transient("the right to change this scope is not surely held any more; nothing was sent")
+
+
+def time_of(op: str) -> int:
+    """A time of change that only this op gives its files (seconds, years 2000 to 2017): the mark of a put, by which
+    it is found again."""
+    return 946_684_800 + int.from_bytes(hashlib.sha256(op.encode()).digest()[:4], "big") % 2**29
+
+
+def archive(files: Mapping[str, Mapping[str, str]], time_s: int) -> bytes:
+    """A tar of config files, owned by root."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for path, one in sorted(files.items()):
             content = str(one["content"]).encode()
             entry = tarfile.TarInfo(path.lstrip("/"))
-            entry.size, entry.mode = len(content), int(one["mode"], 8)
+            entry.size, entry.mode, entry.mtime = len(content), int(one["mode"], 8), time_s
             tar.addfile(entry, io.BytesIO(content))
     return packed.getvalue()
 
 
-def unpacked(content: bytes) -> tuple[str, str] | None:
-    """(text, mode) of the one file in a tar, or None if it holds none."""
+@dataclass(frozen=True, slots=True)
+class PutFile:
+    """One file as it stands in a container."""
+
+    content: str
+    mode: str
+    time_s: int
+
+
+def unpacked(content: bytes) -> PutFile | None:
+    """The one file in a tar, or None if it holds none."""
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         for entry in tar:
             if entry.isfile() and (handle := tar.extractfile(entry)) is not None:
-                return handle.read().decode("utf-8", "replace"), f"{entry.mode & 0o777:04o}"
+                text = handle.read().decode("utf-8", "replace")
+                return PutFile(text, f"{entry.mode & 0o777:04o}", int(entry.mtime))
     return None
+
+
+def _labels(found: Raw) -> Mapping[str, str]:
+    return (found.get("Config") or found).get("Labels") or {}
 
 
 def _uid(key: ObjectKey, found: Raw) -> str:
@@ -367,14 +443,18 @@ def _networks(found: Raw) -> Mapping[str, Any]:
     return (found.get("NetworkSettings") or {}).get("Networks") or {}
 
 
+def _check_fields(step: Step, found: Raw) -> None:
+    fields = container.live(found) if step.expects.fields else {}
+    for path, planned in step.expects.fields.items():
+        if fields.get(path) != planned:
+            raise Conflict(f"{step.key}: {path} has changed since the plan")
+
+
 def _prior(step: Step, found: Raw) -> Prior:
     uid = _uid(step.key, found)
     if step.key.kind != container.KIND:
         return Prior(uid=uid)
     fields = container.live(found)
-    for path, planned in step.expects.fields.items():
-        if fields.get(path) != planned:
-            raise Conflict(f"{step.key}: {path} has changed since the plan")
     touched = step.request.get("fields")
     before = {p: fields.get(p) for p in touched} if isinstance(touched, Mapping) else {}
     if "limits.memory" in before and fields.get("limits.swap"):

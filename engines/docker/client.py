@@ -21,6 +21,7 @@ import requests
 from docker.errors import DockerException
 from docker.tls import TLSConfig
 
+from engines.docker.unix_socket import SocketAdapter
 from engines.engine import Conflict, EngineError, Redact, Refused, Transient, Unclear
 
 Json = Any
@@ -29,7 +30,9 @@ READ_TIMEOUT_S = 30.0
 WRITE_TIMEOUT_S = 60.0
 SILENCE_TIMEOUT_S = 60.0  # of a stream: a pull that says nothing for so long has failed
 _THREADS = 8
+_CONNECTIONS = _THREADS + 4
 _PULLS = 3
+_API_MAX = "1.47"  # the newest API this engine was written for
 _NOT_SENT = (ConnectionRefusedError, FileNotFoundError, PermissionError, requests.exceptions.ConnectTimeout)
 
 
@@ -80,6 +83,7 @@ class Client:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
         self._pulls = ThreadPoolExecutor(_PULLS, thread_name_prefix="docker-pull")
         self._api: docker.APIClient | None = None
+        self._version: str | None = None
         self._lock = threading.Lock()
         self._under_way: dict[str, asyncio.Future[Json]] = {}
 
@@ -155,15 +159,29 @@ class Client:
             return self._api
 
     def _connect(self) -> docker.APIClient:
+        """A session without a word to the host yet: the SDK's own first call would leak a socket when it fails."""
+        where = self.address
         try:
-            tls = (
-                TLSConfig(client_cert=self.address.tls[1:], ca_cert=self.address.tls[0]) if self.address.tls else False
-            )
-            api = docker.APIClient(self.address.url, version="auto", timeout=30, tls=tls, max_pool_size=_THREADS + 4)
+            tls = TLSConfig(client_cert=where.tls[1:], ca_cert=where.tls[0]) if where.tls else False
+            api = docker.APIClient(where.url, version=_API_MAX, timeout=30, tls=tls, max_pool_size=_CONNECTIONS)
         except DockerException as error:
-            raise self._error(Transient, f"Docker at {self.address.url} does not answer: {_root(error)}") from None
+            raise self._error(Refused, f"{where.url} cannot be used: {_root(error)}") from None
         api.trust_env = False
+        if where.local:
+            api.mount("http+docker://", SocketAdapter(where.url.replace("unix:", "http+unix:"), 30, 4, _CONNECTIONS))
         return api
+
+    def _version_of(self, api: docker.APIClient) -> str:
+        """The newest API that both know, asked once."""
+        if self._version is None:
+            call = Call("GET", "/version")
+            response = self._request(api, f"{api.base_url}/version", call, stream=False)
+            try:
+                told = str(json.loads(response.content)["ApiVersion"])
+                self._version = min(told, _API_MAX, key=lambda v: tuple(int(n) for n in v.split(".")))
+            except (ValueError, KeyError, TypeError):
+                raise self._error(Transient, f"{self.address.url} did not tell its version") from None
+        return self._version
 
     def _json(self, call: Call) -> Json:
         content = self._send(call).content
@@ -179,7 +197,10 @@ class Client:
 
     def _send(self, call: Call, *, stream: bool = False) -> requests.Response:
         api = self._session()
-        url = f"{api.base_url}/v{api.api_version}{urllib.parse.quote(call.path, safe='/:@')}"
+        url = f"{api.base_url}/v{self._version_of(api)}{urllib.parse.quote(call.path, safe='/:@')}"
+        return self._request(api, url, call, stream=stream)
+
+    def _request(self, api: docker.APIClient, url: str, call: Call, *, stream: bool) -> requests.Response:
         headers = dict(call.headers)
         data = call.body
         if call.body is not None and not isinstance(call.body, bytes):

@@ -156,8 +156,8 @@ def health_of(found: Raw) -> Health:
         return Health(HealthState.PROGRESSING if starting else HealthState.DEGRADED, f"its HEALTHCHECK says {check}")
     if status == "paused":
         return Health(HealthState.SUSPENDED, "paused")
-    if status in ("created", "restarting"):
-        return Health(HealthState.PROGRESSING, str(status))
+    if status == "created":
+        return Health(HealthState.PROGRESSING, "created")
     restart = ((found.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no"
     if container.running(found, restart) == "finished":
         return HEALTHY

@@ -47,16 +47,23 @@ Sources = Mapping[str, Source]
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A wanted object and the live one that is it, if any. `adopted`: foreign so far, named by a person."""
+    """A wanted object and the live one that is it, if any. `adopted`: foreign so far, named by a person. `held`: what
+    sits on its key; where that is not `seen`, a create will be refused."""
 
     desired: Desired
     seen: Seen | None
     adopted: bool = False
+    held: Seen | None = None
+
+    @property
+    def obstacle(self) -> str:
+        """Why a create cannot succeed, where the plan knows it already."""
+        return _not_ours(self.held) if self.held and self.seen is None else ""
 
 
 def matches(wanted: Sequence[Desired], seen: Snapshot, scope: str) -> list[Match]:
     """Each wanted object with its live one: by key, by the mark of the same or a former resource, by adoption. Raises
-    Refused where the key is held by what is not ours."""
+    Refused for a rename that the platform cannot do."""
     current = [s for s in seen.objects if s.part is Part.CURRENT]
     by_key = {s.key: s for s in current}
     by_mark = {(s.key.kind, s.mark.resource): s for s in current if s.mark and s.mark.scope == scope}
@@ -71,10 +78,8 @@ def _match(
         return Match(desired, held)
     if held and held.mark and held.mark.scope == scope:
         return Match(desired, held)
-    if desired.adopt:
-        return _adoption(desired, held)
     if held:
-        raise Refused(_not_ours(desired, held))
+        return Match(desired, held if _adoptable(desired, held) else None, adopted=True, held=held)
     same = by_mark.get((desired.key.kind, str(desired.resource)))
     if same and desired.key.kind == container.KIND:
         return Match(desired, same)
@@ -87,21 +92,18 @@ def _match(
     return Match(desired, None)
 
 
-def _adoption(desired: Desired, held: Seen | None) -> Match:
+def _adoptable(desired: Desired, held: Seen) -> bool:
     """Only the object a person named, by its id and not by its name (I16)."""
-    adopt = str(desired.adopt)
-    uid = held.uid if held and held.uid else ""
-    named = uid == adopt or (desired.key.kind == container.KIND and len(adopt) >= 12 and uid.startswith(adopt))
-    if held is None or held.mark is not None or not named:
-        raise Refused(f"{desired.place}: there is no free {desired.key} with the id {adopt} to adopt")
-    return Match(desired, held, adopted=True)
+    adopt, uid = str(desired.adopt or ""), held.uid or ""
+    short = desired.key.kind == container.KIND and len(adopt) >= 12 and uid.startswith(adopt)
+    return held.mark is None and bool(adopt) and (uid == adopt or short)
 
 
-def _not_ours(desired: Desired, held: Seen) -> str:
+def _not_ours(held: Seen) -> str:
     whose = f"belongs to {held.mark.resource}" if held.mark else "is not ours"
     return (
-        f"{desired.place}: {desired.key} is taken: it {whose} (id {(held.uid or '')[:80]});"
-        f" write `adopt: ID` to take it over, or another specs.name"
+        f"{held.key} is taken: it {whose} (id {(held.uid or '')[:80]});"
+        " write `adopt: ID` to take it over, or another specs.name"
     )
 
 
@@ -165,7 +167,7 @@ def _plain(match: Match) -> Effect:
     create = steps.create_network if desired.key.kind == network.KIND else steps.create_volume
     base = Effect(desired.resource, desired.key, Action.CREATE, Disruption.NONE, claims=desired.claims)
     if seen is None:
-        return replace(base, fields=_created(desired, fields), steps=(create(desired, fields),))
+        return replace(base, fields=_created(desired, fields), steps=(create(desired, fields),), reason=match.obstacle)
     changed = _changes(match)
     if changed and not match.adopted:
         raise Refused(
@@ -187,7 +189,8 @@ def _container(match: Match, sources: Sources) -> Effect:
     )
     if seen is None:
         made = _creation(desired, sources)
-        return replace(base, fields=_created(desired, desired.fields), steps=made, pins=_pins(desired, sources))
+        base = replace(base, fields=_created(desired, desired.fields), reason=match.obstacle)
+        return replace(base, steps=made, pins=_pins(desired, sources))
     changed = _changes(match)
     if _replacing(match, changed):
         return _replacement(match, base, changed, sources)

@@ -128,7 +128,7 @@ class Reader:
             except NotFound:
                 continue
             if (file := unpacked(content)) is not None:
-                fields[f"files.{path}"], fields[f"modes.{path}"] = file
+                fields[f"files.{path}"], fields[f"modes.{path}"] = file.content, file.mode
         return fields
 
     async def _images(self, ask: Ask, gaps: _Gaps) -> list[Seen]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from controller.blueprint.entry import OnDelete, Probe
-from controller.blueprint.value import Value
+from controller.blueprint.value import Value, replace
 from controller.plan.resource import NO_FIELDS, Desired, Fields, Mark, MarkLifecycle, ObjectKey, Seen
 from controller.plan.step import RUN, Expect, Phase, Step
 from engines.docker import container, image, marks, network, volume
@@ -48,6 +48,13 @@ def key(name: str) -> ObjectKey:
     return ObjectKey(container.KIND, name)
 
 
+def frozen(request: Mapping[str, Value]) -> dict[str, Value]:
+    """A request as it will be read back from a journal: tuples where the API has lists."""
+    frozen = replace(request, lambda leaf: leaf)
+    assert isinstance(frozen, dict)
+    return frozen
+
+
 def mark_request(desired: Desired, fields: Fields) -> dict[str, Value]:
     """What a created object's labels will say, but for install and op, which `do` adds."""
     return {
@@ -78,7 +85,7 @@ def mark_of(request: Mapping[str, Value], install: str, op: str) -> Mark:
 def pull(reference: str) -> Step:
     """`reference` is NAME@DIGEST or NAME:TAG. The image stays when the run is undone."""
     request = {"call": Call.PULL.value, "image": reference}
-    return Step(Phase.STAGE, ObjectKey(image.KIND, reference), Expect(), request)
+    return Step(Phase.STAGE, ObjectKey(image.KIND, reference), Expect(), frozen(request))
 
 
 def create(desired: Desired, fields: Fields, source: str, name: str) -> list[Step]:
@@ -91,7 +98,7 @@ def create(desired: Desired, fields: Fields, source: str, name: str) -> list[Ste
         "image": fields["image"],
         "refs": container.refs(desired.fields),
     }
-    steps = [Step(Phase.STAGE, key(name), Expect(absent=True), request)]
+    steps = [Step(Phase.STAGE, key(name), Expect(absent=True), frozen(request))]
     if files := container.below(fields, "files"):
         modes = container.below(fields, "modes")
         put = {path: {"content": content, "mode": modes[path]} for path, content in files.items()}
@@ -158,7 +165,7 @@ def create_network(desired: Desired, fields: Fields) -> Step:
         "body": network.body(fields, desired.key.name),
         "mark": mark_request(desired, fields),
     }
-    return Step(Phase.STAGE, desired.key, Expect(absent=True), request)
+    return Step(Phase.STAGE, desired.key, Expect(absent=True), frozen(request))
 
 
 def create_volume(desired: Desired, fields: Fields) -> Step:
@@ -167,7 +174,7 @@ def create_volume(desired: Desired, fields: Fields) -> Step:
         "body": volume.body(fields, desired.key.name),
         "mark": mark_request(desired, fields),
     }
-    return Step(Phase.STAGE, desired.key, Expect(absent=True), request)
+    return Step(Phase.STAGE, desired.key, Expect(absent=True), frozen(request))
 
 
 def remove_other(seen: Seen) -> Step:
@@ -182,7 +189,7 @@ def note(seen: Seen, mark: Mapping[str, Value] | None) -> list[Step]:
     number = int(str(last).rpartition("-")[2]) + 1 if last else 1
     name = marks.note_name(str(seen.uid), number)
     request: dict[str, Value] = {"call": Call.NOTE.value, "uid": seen.uid, "number": number, "mark": mark}
-    steps = [Step(Phase.CUT, ObjectKey(volume.KIND, name), Expect(absent=True), request)]
+    steps = [Step(Phase.CUT, ObjectKey(volume.KIND, name), Expect(absent=True), frozen(request))]
     return steps + remove_note(seen)
 
 
@@ -192,16 +199,18 @@ def remove_note(seen: Seen) -> list[Step]:
     if not last:
         return []
     request: dict[str, Value] = {"call": Call.REMOVE_VOLUME.value, "note": True}
-    return [Step(Phase.RETIRE, ObjectKey(volume.KIND, str(last)), Expect(), request, reversible=False)]
+    return [Step(Phase.RETIRE, ObjectKey(volume.KIND, str(last)), Expect(), frozen(request), reversible=False)]
 
 
 def _on_own(
     phase: Phase, call: Call, desired: Desired, name: str, more: Mapping[str, Value], check: Probe | None = None
 ) -> Step:
     request: dict[str, Value] = {"call": call.value, "resource": str(desired.resource), **more}
-    return Step(phase, key(name), Expect(), request, check=check)
+    return Step(phase, key(name), Expect(), frozen(request), check=check)
 
 
 def _on_seen(phase: Phase, call: Call, seen: Seen, more: Mapping[str, Value], before: Fields = NO_FIELDS) -> Step:
     request: dict[str, Value] = {"call": call.value, **more}
-    return Step(phase, seen.key, Expect(uid=seen.uid, fields=before), request, reversible=phase is not Phase.RETIRE)
+    return Step(
+        phase, seen.key, Expect(uid=seen.uid, fields=before), frozen(request), reversible=phase is not Phase.RETIRE
+    )

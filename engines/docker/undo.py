@@ -9,7 +9,7 @@ from controller.blueprint.value import Value
 from controller.plan.resource import ObjectKey
 from controller.plan.step import Expect, Phase, Prior, Receipt, Step
 from engines.docker import container, volume
-from engines.docker.steps import Call
+from engines.docker.steps import Call, frozen
 
 
 def inverse(step: Step, prior: Prior, receipt: Receipt) -> tuple[Step, ...]:
@@ -24,19 +24,24 @@ def inverse(step: Step, prior: Prior, receipt: Receipt) -> tuple[Step, ...]:
 def _step(step: Step, call: Call, uid: str | None, more: Mapping[str, Value], name: str | None = None) -> Step:
     key = step.key if name is None else ObjectKey(step.key.kind, name)
     request: dict[str, Value] = {"call": call.value, **more}
-    return replace(step, phase=Phase.CUT, key=key, expects=Expect(uid=uid), request=request, check=None)
+    return replace(step, phase=Phase.CUT, key=key, expects=Expect(uid=uid), request=frozen(request), check=None)
+
+
+def _lost(receipt: Receipt) -> dict[str, Value]:
+    """Where the answer of a create was lost, its op tells what it made, if anything."""
+    return {"made_by": receipt.op} if receipt.uid is None else {}
 
 
 def _created(step: Step, prior: Prior, receipt: Receipt) -> tuple[Step, ...]:
-    return (_step(step, Call.REMOVE, receipt.uid, {"volumes": True}),)
+    return (_step(step, Call.REMOVE, receipt.uid, {"volumes": True, **_lost(receipt)}),)
 
 
 def _created_network(step: Step, prior: Prior, receipt: Receipt) -> tuple[Step, ...]:
-    return (_step(step, Call.REMOVE_NETWORK, receipt.uid, {}),)
+    return (_step(step, Call.REMOVE_NETWORK, receipt.uid, _lost(receipt)),)
 
 
 def _created_volume(step: Step, prior: Prior, receipt: Receipt) -> tuple[Step, ...]:
-    return (_step(step, Call.REMOVE_VOLUME, receipt.uid, {}),)
+    return (_step(step, Call.REMOVE_VOLUME, receipt.uid, _lost(receipt)),)
 
 
 def _noted(step: Step, prior: Prior, receipt: Receipt) -> tuple[Step, ...]:

@@ -60,8 +60,9 @@ def live(found: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def uid(found: Mapping[str, Any]) -> str:
-    """Name and time of creation: a volume made again under the same name is another one."""
-    return f"{found.get('Name')}@{found.get('CreatedAt', '')}"
+    """Name and the op that made it: one made again under the same name is another one. The host's own time of
+    creation is none: it moves when something is written into the volume."""
+    return f"{found.get('Name')}@{(found.get('Labels') or {}).get(marks.OP, '')}"
 
 
 def claims(name: str, size_bytes: int) -> frozenset[Claim]:

@@ -12,7 +12,7 @@ from controller.plan.health import HealthState
 from controller.plan.resource import Part
 from controller.plan.step import Action, Phase
 from engines.docker.engine import DockerEngine
-from engines.engine import EngineError, Refused
+from engines.engine import EngineError
 from tests.engines.docker.driving import (
     Run,
     deploy,
@@ -181,10 +181,9 @@ async def test_adopting_takes_only_the_object_that_was_named(engine: DockerEngin
     docker_host.api.start(made)
     one = web(name="web")
     one = replace(one, specs={"image": "alma-test/web:1.0", "name": "legacy"})
-    with pytest.raises(Refused, match="adopt"):
-        await plan(engine, [one])
-    with pytest.raises(Refused, match="no free"):
-        await plan(engine, [replace(one, adopt="0" * 64)])
+    for unnamed in (one, replace(one, adopt="0" * 64)):
+        effect = only(await plan(engine, [unnamed]), "web")
+        assert effect.action is Action.CREATE and "adopt: ID" in effect.reason
     adopted = replace(one, adopt=made)
     effects = await deploy(engine, [adopted], "run2")
     assert effects[0].action is Action.ADOPT

@@ -1,4 +1,4 @@
-"""What reaches the host is refused when a blueprint is expanded, and again on the body right before it is sent (D14)."""
+"""What reaches the host is refused when a blueprint is expanded, and again on the body before it is sent (D14)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engines.docker.engine import DockerEngine
 from engines.engine import Refused, Values
 from tests.engines.docker.driving import Held, binding, entry, expand, web, with_specs
 
+Body = dict[str, Any]
 DATA = entry("data", "volume")
 CAPABILITIES = ["ALL", "CAP_SYS_ADMIN", "sys_admin", "NET_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH"]
 SOURCES = [
@@ -211,25 +212,32 @@ TOPS: list[dict[str, Any]] = [
 ]
 
 
-def bodies() -> list[tuple[str, dict[str, Any]]]:
-    """Every danger as the host would read it, and every spec above whose body can be built at all."""
-    found = [("container.create", {"Image": "x", "HostConfig": h}) for h in HOST_CONFIGS]
-    found += [("container.create", {"Image": "x", **t}) for t in TOPS]
-    found += [
-        ("container.update", {"Privileged": True}),
-        ("container.update", {"Devices": [{"PathOnHost": "/dev/sda"}]}),
-    ]
-    found += [
-        ("volume.create", {"Name": "v", "Driver": "local", "DriverOpts": {"type": "none", "o": "bind", "device": "/"}}),
-        ("volume.create", {"Name": "v", "Driver": "sshfs"}),
-        ("volume.create", {"Name": "v", "ClusterVolumeSpec": {}}),
-        ("network.create", {"Name": "n", "Driver": "macvlan"}),
-        ("network.create", {"Name": "n", "Driver": "bridge", "Options": {"com.docker.network.bridge.name": "br0"}}),
-        ("network.create", {"Name": "n", "Driver": "bridge", "ConfigFrom": {"Network": "x"}}),
-        ("network.create", {"Name": "n", "Driver": "bridge", "Ingress": True}),
-        ("network.create", {"Name": "n", "Driver": "bridge", "IPAM": {"Driver": "dhcp"}}),
-    ]
-    return found
+UPDATES: list[Body] = [{"Privileged": True}, {"Devices": [{"PathOnHost": "/dev/sda"}]}]
+VOLUMES: list[Body] = [
+    {"DriverOpts": {"type": "none", "o": "bind", "device": "/"}},
+    {"Driver": "sshfs"},
+    {"ClusterVolumeSpec": {}},
+]
+NETWORKS: list[Body] = [
+    {"Driver": "macvlan"},
+    {"Options": {"com.docker.network.bridge.name": "br0"}},
+    {"ConfigFrom": {"Network": "x"}},
+    {"Ingress": True},
+    {"IPAM": {"Driver": "dhcp"}},
+]
+
+
+def bodies() -> list[tuple[str, Body]]:
+    """Every danger as the host would read it."""
+    found = [("container.create", made_of(HostConfig=h)) for h in HOST_CONFIGS]
+    found += [("container.create", made_of(**t)) for t in TOPS]
+    found += [("container.update", u) for u in UPDATES]
+    found += [("volume.create", {"Name": "v", "Driver": "local", **v}) for v in VOLUMES]
+    return found + [("network.create", {"Name": "n", "Driver": "bridge", **n}) for n in NETWORKS]
+
+
+def made_of(**more: Any) -> Body:
+    return {"Image": "x", **more}
 
 
 @pytest.mark.parametrize(("call", "body"), bodies(), ids=str)
