@@ -91,11 +91,15 @@ class Loop:
             me.set_name("idle")
             item = await self._queue.take()
             me.set_name("busy")
-            try:
-                await self._pass(item)
-            finally:
-                self._queue.over(item.key)
-                self._show_depth()
+            await self.one(item)
+
+    async def one(self, item: Item) -> None:
+        """One key taken from the queue: its pass, and when to look again."""
+        try:
+            await self._pass(item)
+        finally:
+            self._queue.over(item.key)
+            self._show_depth()
 
     async def _pass(self, item: Item) -> None:
         """One pass; whatever goes wrong with it concerns this key only, and is tried again with a growing delay."""

@@ -61,13 +61,12 @@ class WorkQueue:
     async def take(self) -> Item:
         """The most urgent key that is due; call `over` with it afterwards."""
         while True:
-            item = self._due()
+            item = self.due()
             if item is not None:
-                self._busy.add(item.key)
                 return item
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), timeout=self._until_next_s())
+                await asyncio.wait_for(self._wake.wait(), timeout=self.until_next_s())
             except TimeoutError:
                 continue
 
@@ -85,7 +84,8 @@ class WorkQueue:
             counts[priority] += 1
         return counts
 
-    def _due(self) -> Item | None:
+    def due(self) -> Item | None:
+        """The most urgent key that is due now, None where nothing is; call `over` with it afterwards."""
         now_s, later, found = self._clock.now_s(), [], None
         while self._heap:
             entry = heapq.heappop(self._heap)
@@ -97,12 +97,14 @@ class WorkQueue:
                 later.append(entry)
                 continue
             del self._waiting[key]
+            self._busy.add(key)
             found = Item(key, current[1])
             break
         for entry in later:
             heapq.heappush(self._heap, entry)
         return found
 
-    def _until_next_s(self) -> float | None:
+    def until_next_s(self) -> float | None:
+        """Seconds until the next key is due; None where nothing waits."""
         times = [ready_s for ready_s, _ in self._waiting.values()]
         return max(0.0, min(times) - self._clock.now_s()) if times else None
