@@ -37,6 +37,11 @@ class Audit:
     def worst(self) -> Severity | None:
         return max((f.severity for f in self.findings), key=lambda s: s.rank, default=None)
 
+    @property
+    def notable(self) -> tuple[Finding, ...]:
+        """All but notes (`info`): what a reviewer is shown and counts."""
+        return tuple(f for f in self.findings if f.severity is not Severity.INFO)
+
     def count(self, severity: Severity) -> int:
         return sum(1 for f in self.findings if f.severity is severity)
 

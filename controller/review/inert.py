@@ -84,7 +84,7 @@ _PLAIN = re.compile(
 _HEX = re.compile(r"[0-9a-fA-F]{7,}")  # a commit, for some renderer
 _TICKET = re.compile(r"[A-Z]{2,}-\d")
 _TICKS = re.compile(r"`+")
-_ORDERED = re.compile(r"\d+[.)]")
+_OPENS = re.compile(r"(?i)\d+[.)]|[+−–—]|alma")  # as the first word: a list, or a command
 _MARKER_OPEN = "<!--"
 
 
@@ -107,7 +107,7 @@ def prose(text: str, limit: int = 600) -> Markdown:
     """A sentence: plain words stay words, all else becomes code. Never starts a list, a heading or a command."""
     runs: list[tuple[bool, list[str]]] = []
     for position, word in enumerate(visible(text, limit).split()):
-        plain = _plain(word) and not (position == 0 and _ORDERED.fullmatch(word))
+        plain = _plain(word) and not (position == 0 and _OPENS.fullmatch(word))
         if runs and runs[-1][0] is plain:
             runs[-1][1].append(word)
         else:
@@ -144,7 +144,8 @@ def fenced(lines: Iterable[str], language: str = "") -> Markdown:
 
 def _harmless(line: str) -> str:
     line = line.replace(_MARKER_OPEN, "<\\x21--")
-    return f" {line}" if line.startswith("/") else line  # GitLab reads commands at the start of a line
+    # Forges read commands at the start of a line, and so do we; a dot before it and it is none.
+    return f"· {line}" if line.lstrip().startswith(("/", "alma ")) else line
 
 
 def summary(text: str, limit: int = TEXT_MAX) -> Markdown:

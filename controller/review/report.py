@@ -117,11 +117,13 @@ class Review:
 
     @property
     def findings(self) -> int:
-        return sum(len(s.audit.findings) for s in self.scopes if s.audit)
+        """Open findings over all scopes, notes (`info`) not counted."""
+        return sum(len(s.audit.notable) for s in self.scopes if s.audit)
 
     @property
     def worst(self) -> Severity | None:
-        found = [s.audit.worst for s in self.scopes if s.audit and s.audit.worst]
+        """The worst severity among them."""
+        found = (f.severity for s in self.scopes if s.audit for f in s.audit.notable)
         return max(found, key=lambda s: s.rank, default=None)
 
 
@@ -135,8 +137,8 @@ def counts_of(plans: Sequence[Plan]) -> dict[Action, int]:
 
 
 def disruption_text(review: Review) -> str:
-    """`restart (~2 s)`."""
-    down = f" (~{seconds_text(review.down_s)})" if review.down_s else ""
+    """`restart (about 2 s)`. No tilde: GitLab would read `~2` as a label."""
+    down = f" (about {seconds_text(review.down_s)})" if review.down_s else ""
     return f"{review.disruption.value}{down}"
 
 

@@ -21,18 +21,21 @@ _ICONS: Mapping[RunState, str] = {
 # Of several runs the most urgent one names the state of the pull request.
 _URGENCY = (RunState.PARKED, RunState.UNDONE, RunState.CANCELLED, RunState.SUPERSEDED, RunState.DONE)
 _FOLD_FROM = 13  # rows
+_RUNS_MAX = 8  # told in full, the most urgent first
 _DIAGNOSIS_LINES = 30
 
 
 def run_facts(runs: Sequence[RunProgress], room: int) -> dict[str, object]:
     """What `run.md.j2` prints, in about `room` characters."""
-    each = room // len(runs)
     state = overall(runs)
+    ordered = sorted(runs, key=lambda r: _URGENCY.index(r.state) if r.state.final else -1)[:_RUNS_MAX]
+    each = room // len(ordered)
     return {
-        "tables": [_table(r, each, several=len(runs) > 1) for r in runs],
+        "tables": [_table(r, each, several=len(runs) > 1) for r in ordered],
         "icon": Markdown(_ICONS.get(state, "⏳")),
         "state": Markdown(f"Final state: {state.value}" if state.final else f"State: {state.value}"),
-        "stories": [_story(r, each // 3, several=len(runs) > 1) for r in runs],
+        "stories": [_story(r, each // 3, several=len(runs) > 1) for r in ordered],
+        "more": len(runs) - len(ordered),
     }
 
 

@@ -56,7 +56,7 @@ def verdict_facts(review: Review, plan: PlanSection) -> Facts:
 
 
 def headline(review: Review) -> str:
-    """`1 to create · worst disruption restart (~2 s) · +4.20 EUR/month · 1 finding (medium)`."""
+    """`1 to create · worst disruption restart (about 2 s) · +4.20 EUR/month · 1 finding (medium)`."""
     if review.verdict is Verdict.UNTOUCHED:
         return "this pull request touches no scope"
     planned = bool(review.plans)
@@ -111,14 +111,14 @@ def _scope_row(scope: ScopeReview) -> Markdown:
 def _found(scope: ScopeReview) -> str:
     if scope.audit is None:
         return ""
-    worst = scope.audit.worst
-    return f"{len(scope.audit.findings)} ({worst.value})" if worst else "none"
+    found = scope.audit.notable
+    return f"{len(found)} ({found[0].severity.value})" if found else "none"
 
 
 def finding_facts(review: Review, room: int) -> Facts:
     """Findings over all scopes, worst first, then what was waived and the marks."""
     audits = [(s.name, s.audit) for s in review.scopes if s.audit]
-    found = sorted((f for _, a in audits for f in a.findings), key=lambda f: -f.severity.rank)
+    found = sorted((f for _, a in audits for f in a.notable), key=lambda f: -f.severity.rank)
     waived = [w for _, a in audits for w in a.waived]
     rows, more = fit([_finding_row(f) for f in found], room)
     lines = [
@@ -131,6 +131,7 @@ def finding_facts(review: Review, room: int) -> Facts:
         "audited": bool(audits),
         "rows": rows,
         "more": more,
+        "notes": sum(a.count(Severity.INFO) for _, a in audits),
         "waived": waived_rows,
         "waived_more": waived_more,
         "waived_count": len(waived),

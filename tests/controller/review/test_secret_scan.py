@@ -100,3 +100,9 @@ def test_values_of_every_type_can_be_asked_about(value: object) -> None:
 
 def test_a_secret_is_found_at_any_depth() -> None:
     assert looks_secret("specs", {"env": [{"deep": ["ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"]}]})
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("unit", ["A", "-a", "a.", "://:", "eyJ-", " --a ", "a=", "SG.", "-----BEGIN ", "a1B2", "0f"])
+def test_a_value_of_one_mebibyte_is_read_in_linear_time(unit: str) -> None:
+    looks_secret("env.X", unit * (2**20 // len(unit)))

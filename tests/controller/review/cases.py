@@ -1,0 +1,128 @@
+"""The reviews whose texts are kept under `tests/golden/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from controller.blueprint.entry import Disruption, Waived
+from controller.errors import Place, Problem
+from controller.plan.graph import DesiredGraph
+from controller.plan.step import Action, FieldChange
+from controller.review.audit import audit
+from controller.review.cost import Budget, cost, within_budget
+from controller.review.finding import Severity
+from controller.review.narrative import told_by_rules
+from controller.review.price_book import PriceBook
+from controller.review.report import Review, RunProgress, RunRow, RunState, ScopeReview
+from controller.review.rules.rule import ScopeView
+from tests.controller.review.making import change, entry, plan
+
+HEAD, BASE = "0123456789abcdef0123456789abcdef01234567", "89abcdef0123456789abcdef0123456789abcdef"
+COMMANDS = {"/alma plan": "plan again, now", "/alma confirm 4f0c12ab34cd": "let it run", "/alma help": "every command"}
+BOOK = PriceBook("EUR", "test rates", date(2026, 11, 1), Decimal(2), Decimal(1), {"ssd": Decimal("0.01")}, "ssd")
+
+
+@dataclass(frozen=True)
+class Case:
+    review: Review
+    runs: tuple[RunProgress, ...] = ()
+
+
+def _web() -> ScopeReview:
+    base = entry("web", specs={"image": "web:1.4", "cpu": 1, "memory": "1GB"})
+    waiver = Waived("no-restart-policy", "started by hand for now", "ann", date(2027, 1, 31), Place("shop.yaml", 9, 7))
+    head = [
+        entry("web", specs={"image": "web:latest", "cpu": 2, "memory": "1GB"}, waivers=(waiver,)),
+        entry("db", "database", {"image": "postgres:16", "ports": ["5432:5432"], "volumes": ["data:/var/lib"]}),
+    ]
+    changes = plan(
+        change("prod/shop/db", Action.CREATE, Disruption.NONE, (FieldChange("image", None, "postgres:16"),)),
+        change(
+            fields=(FieldChange("image", "web:1.4", "web:latest"), FieldChange("env.TOKEN", "old", "new", True)),
+            wave=1,
+            down_s=2,
+        ),
+        edges={"prod/shop/web": ("prod/shop/db",)},
+    )
+    found = audit(ScopeView(DesiredGraph("prod", tuple(head), {}), changes), date(2026, 11, 21))
+    return ScopeReview("prod", changes, found, cost(BOOK, [base], head))
+
+
+def _base(*scopes: ScopeReview) -> Review:
+    costs = [s.cost for s in scopes if s.cost]
+    made = Review(
+        scopes,
+        HEAD,
+        BASE,
+        Severity.HIGH,
+        within_budget(costs, Budget(Decimal(500), "EUR")) if costs else None,
+        links={"Full plan": "https://alma.example.org/ipr/7"},
+        commands=COMMANDS,
+    )
+    return replace(made, narrative=told_by_rules(made))
+
+
+def _danger() -> ScopeReview:
+    changes = plan(
+        change("prod/shop/old", Action.DESTROY, Disruption.DATA_LOSS, lost=("what is in volume old-data",), wave=1),
+        change(
+            "prod/shop/vm",
+            Action.RECREATE,
+            Disruption.RECREATE,
+            (FieldChange("node", "pve1", "pve2"),),
+            kind="proxmox/qemu",
+        ),
+        change("prod/shop/lamp", Action.ADOPT, Disruption.NONE, reason="vmid 104, named by uid"),
+        change("prod/shop/note", Action.FORGET, Disruption.NONE),
+    )
+    found = audit(ScopeView(DesiredGraph("prod", (), {}), changes), date(2026, 11, 21))
+    return ScopeReview("prod", changes, found, waits=("2 of 4 objects would be deleted or made anew",))
+
+
+def _run(state: RunState, **more: object) -> RunProgress:
+    rows = (
+        RunRow("prod/shop/db", Action.CREATE, "done", 1.24, "abcdefghijkl"),
+        RunRow(
+            "prod/shop/web", Action.UPDATE, "failed" if state is RunState.UNDONE else "done", 12.0, "UPID:pve:1:2:3"
+        ),
+    )
+    return replace(RunProgress("run-1", "prod", state, rows, 14.2), **more)  # type: ignore[arg-type] # names checked
+
+
+def cases() -> Mapping[str, Case]:
+    blocked = (
+        ScopeReview(
+            "edge", problems=(Problem(Place("edge.yaml", 4, 9), "invalid format", "resources.0.specs.memory"),)
+        ),
+        ScopeReview("home", refused="prod/shop/web needs reboot, its max_disruption is restart"),
+        ScopeReview("pve", unreadable="pve: connection refused"),
+    )
+    undone = _run(
+        RunState.UNDONE,
+        diagnosis="web: exit 1\nlistening on :80 failed: address in use",
+        next_step="free port 80 on edge-1, then merge again",
+        revert_number=9,
+    )
+    return {
+        "shop-update": Case(_base(_web())),
+        "destroy-and-recreate": Case(_base(_danger())),
+        "no-scope": Case(_base()),
+        "nothing-to-do": Case(_base(ScopeReview("prod", plan()))),
+        "new-scope": Case(_base(replace(_web(), new=True))),
+        "blocked": Case(_base(*blocked)),
+        "run-going": Case(_base(_web()), (_run(RunState.VERIFYING),)),
+        "run-done": Case(_base(_web()), (_run(RunState.DONE),)),
+        "run-undone": Case(_base(_web()), (undone,)),
+        "run-parked": Case(
+            _base(_web()), (_run(RunState.PARKED, diagnosis="pve did not answer", next_step="/alma retry run-1"),)
+        ),
+        "run-waiting": Case(_base(_danger()), (_run(RunState.WAITING, confirm="/alma confirm 4f0c12ab34cd"),)),
+        "run-superseded": Case(_base(_web()), (_run(RunState.SUPERSEDED, continues_in=8),)),
+        "run-cancelled": Case(_base(_web()), (_run(RunState.CANCELLED),)),
+        "two-runs": Case(
+            _base(_web(), replace(_danger(), name="edge")), (_run(RunState.DONE), replace(undone, scope="edge"))
+        ),
+    }
