@@ -106,8 +106,11 @@ def cell(text: str, limit: int = TEXT_MAX) -> Markdown:
 def prose(text: str, limit: int = 600) -> Markdown:
     """A sentence: plain words stay words, all else becomes code. Never starts a list, a heading or a command."""
     runs: list[tuple[bool, list[str]]] = []
+    depth = 0  # of brackets: what stands between them is one piece of code
     for position, word in enumerate(visible(text, limit).split()):
-        plain = _plain(word) and not (position == 0 and _OPENS.fullmatch(word))
+        inside = depth > 0
+        depth = max(0, depth + sum(word.count(c) for c in "{[") - sum(word.count(c) for c in "}]"))
+        plain = not inside and _plain(word) and not (position == 0 and _OPENS.fullmatch(word))
         if runs and runs[-1][0] is plain:
             runs[-1][1].append(word)
         else:

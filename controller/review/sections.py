@@ -141,9 +141,9 @@ def finding_facts(review: Review, room: int) -> Facts:
 
 
 def _finding_row(f: Finding) -> Markdown:
-    where = f"{f.place.file}:{f.place.line}" if f.place else f.resource
+    where = f"{cell(f'{f.place.file}:{f.place.line}')}<br>{cell(f.resource)}" if f.place else cell(f.resource)
     what = f"{prose_cell(f.message)}<br>→ {prose_cell(f.fix)}"
-    return Markdown(f"| {SEVERITY_ICONS[f.severity]} {f.severity.value} | {cell(f.rule)} | {cell(where)} | {what} |")
+    return Markdown(f"| {SEVERITY_ICONS[f.severity]} {f.severity.value} | {cell(f.rule)} | {where} | {what} |")
 
 
 def cost_facts(review: Review, room: int) -> Facts:
