@@ -10,7 +10,7 @@ from pygit2.enums import FileMode
 
 from controller.errors import InvalidInput, Place, Problem
 from controller.git.history import is_ancestor, merge_preview
-from controller.git.objects import GIT_ERRORS, commit_of, entry_at, reading
+from controller.git.objects import commit_of, entry_at, reading
 from controller.git.url import commit_id, tree_path
 
 
@@ -93,10 +93,10 @@ def _commit(
 
 
 def _write(repo: pygit2.Repository, tree: pygit2.Oid, message: str, author: Author, parents: list[pygit2.Oid]) -> str:
-    try:
-        signature = pygit2.Signature(author.name, author.email, author.when_s, 0, "utf-8")
-    except GIT_ERRORS:
-        raise InvalidInput("the author's name or address cannot stand in a commit") from None
+    named = author.name.strip() and author.email.strip() and 0 <= author.when_s < 2**40
+    if not named or any(not char.isprintable() or char in "<>" for char in author.name + author.email):
+        raise InvalidInput("the author's name, address or time cannot stand in a commit")
+    signature = pygit2.Signature(author.name, author.email, author.when_s, 0, "utf-8")
     if "\0" in message:
         raise InvalidInput("a commit message holds no NUL")
     with reading("the new commit"):

@@ -130,7 +130,7 @@ def log(
 ) -> tuple[CommitInfo, ...]:
     """Commits that changed `path`, newest first: those in `until` and not in `since`, at most `limit`."""
     checked = tree_path(path)
-    touching = (commit for commit in _between(repo, since, until) if _touches(repo, commit, checked))
+    touching = (commit for commit in _between(repo, since, until) if not checked or _touches(repo, commit, checked))
     return tuple(commit_info(repo, str(commit.id)) for commit in islice(touching, limit))
 
 
@@ -187,12 +187,12 @@ def _refuse_large_merge(repo: pygit2.Repository, base: str, head: str) -> None:
         raise InvalidInput(f"{head} shares no history with {base}", hint="rebase it on the tracked branch")
     for path in set(changed_paths(repo, start, base)) & set(changed_paths(repo, start, head)):
         for commit in (start, base, head):
-            found = tree_entry_size(repo, commit, path)
+            found = _file_size(repo, commit, path)
             if found > _PATCH_BYTES_MAX:
                 raise InvalidInput([Problem(Place(path), f"is too large to be merged: {found} bytes")])
 
 
-def tree_entry_size(repo: pygit2.Repository, commit: str, path: str) -> int:
+def _file_size(repo: pygit2.Repository, commit: str, path: str) -> int:
     """Bytes of the file at a path of a commit, from its header; 0 for anything else."""
     with reading(path):
         try:

@@ -62,7 +62,7 @@ def commit_of(repo: pygit2.Repository, commit: str) -> pygit2.Commit:
     """The commit with this full id. Raises InvalidInput when it was never fetched or is no commit."""
     oid = pygit2.Oid(hex=commit_id(commit))
     if oid not in repo.odb:
-        if _referred(repo, commit):
+        if not whole(repo):
             raise Damaged(f"commit {commit} is missing from the mirror")
         raise InvalidInput(f"commit {commit} is not in the mirror", hint="fetch its branch or the commit first")
     with reading(f"commit {commit}"):
@@ -234,6 +234,14 @@ def _load(repo: pygit2.Repository, oid: pygit2.Oid) -> object:
         raise InvalidInput(f"object {oid} is malformed") from None
 
 
-def _referred(repo: pygit2.Repository, commit: str) -> bool:
-    with reading("the list of branches"):
-        return any(str(repo.references[name].target) == commit for name in repo.references)
+def whole(repo: pygit2.Repository) -> bool:
+    """Whether every commit that a reference of the mirror leads to is there, with its tree. Reads the disk anew: a
+    handle keeps what it once read."""
+    try:
+        fresh = pygit2.Repository(repo.path)
+        walker = fresh.walk(None)
+        for name in fresh.references:
+            walker.push(fresh.references[name].target)
+        return all(commit.tree_id in fresh.odb for commit in walker)
+    except GIT_ERRORS:
+        return False

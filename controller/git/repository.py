@@ -226,6 +226,7 @@ class Mirror:
         generation = self._store.generation
 
         def asked(cancel: threading.Event) -> _T:
+            self._store.sweep()
             return job(self._store.repository(), cancel)
 
         try:

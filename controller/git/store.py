@@ -10,7 +10,7 @@ from typing import Final
 import pygit2
 
 from controller.errors import InvalidInput
-from controller.git.objects import GIT_ERRORS, Damaged
+from controller.git.objects import GIT_ERRORS, Damaged, reading
 from controller.git.url import RemoteUrl
 
 _URL: Final = "alma.mirror"
@@ -24,6 +24,7 @@ class Store:
         self._url = url
         self._handles = threading.local()
         self._making = threading.Lock()
+        self._cleared = False
         self._ready = False
         self.generation = 0
 
@@ -61,15 +62,15 @@ class Store:
                 left.unlink(missing_ok=True)
 
     def _prepare(self) -> None:
-        for name in ("new", "old"):
-            shutil.rmtree(self._beside(name), ignore_errors=True)
+        if not self._cleared:  # once: later they may be a rebuild that is under way
+            for name in ("new", "old"):
+                shutil.rmtree(self._beside(name), ignore_errors=True)
+            self._cleared = True
         if self.path.exists() and not self._ours():
             raise InvalidInput(f"{self.path} holds something that is no mirror", hint="name an empty directory")
-        if self.path.exists() and self._same_remote():
-            self.sweep()
-            return
-        self.fresh()
-        self.replace()
+        if not self.path.exists() or not self._same_remote():
+            self.fresh()
+            self.replace()
 
     def _ours(self) -> bool:
         if not self.path.is_dir():
@@ -78,10 +79,11 @@ class Store:
         return not names or bool(names & {"objects", "HEAD", "alma-mirror"})
 
     def _same_remote(self) -> bool:
-        try:
-            return bool(_opened(self.path).config[_URL] == self._url.text)
-        except (Damaged, *GIT_ERRORS):
+        if not any(self.path.iterdir()):
             return False
+        repo = _opened(self.path)
+        with reading("the mirror's settings"):
+            return bool(repo.config[_URL] == self._url.text)
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{suffix}")

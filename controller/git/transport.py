@@ -20,7 +20,7 @@ from pygit2.remotes import RemoteHead
 
 from controller.errors import AlmaError, InvalidInput, RefusedByPolicy, Unreachable
 from controller.git.credentials import Callbacks, Disagreed, GitCredentials, Stopped, TransferLimits
-from controller.git.objects import GIT_ERRORS, Damaged, reading
+from controller.git.objects import GIT_ERRORS, Damaged, reading, whole
 from controller.git.url import RemoteUrl, branch_name
 
 _HEADS: Final = "refs/heads/"
@@ -152,7 +152,7 @@ class Remote:
             reason = str(error) if isinstance(error, Stopped) else "the remote refused our credentials"
             raise Unreachable(f"{self.url}: {reason}", hint="check `url:` and the credentials") from None
         except GIT_ERRORS as error:
-            if not sound(repo):
+            if not whole(repo):
                 raise Damaged("the mirror is damaged") from None
             raise Unreachable(f"{self.url}: {self._redacted(error)}", hint="check `url:` and the network") from None
 
@@ -162,18 +162,6 @@ class Remote:
         for secret in filter(None, secrets):
             text = text.replace(secret, "•••")
         return _plain(text)
-
-
-def sound(repo: pygit2.Repository) -> bool:
-    """Whether every reference of the mirror leads to a commit whose tree is there."""
-    try:
-        for name in repo.references:
-            found: object = repo[repo.references[name].target]
-            if isinstance(found, pygit2.Commit) and found.tree_id not in repo.odb:
-                return False
-        return True
-    except GIT_ERRORS:
-        return False
 
 
 def _listing(heads: list[RemoteHead]) -> RefListing:

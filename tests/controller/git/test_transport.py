@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import trustme
 
 from controller.errors import AlmaError, InvalidInput, RefusedByPolicy, Unreachable
-from controller.git.credentials import GitCredentials
+from controller.git.credentials import GitCredentials, Stopped, TransferLimits
 from controller.git.repository import Mirror
 from controller.git.transport import Moved
 from tests.controller.git.origin import SOMEONE, Origin
@@ -271,3 +272,21 @@ async def test_a_commit_nobody_offers_is_no_crash(origin: Origin, opened: Callab
     origin.first({"a.yaml": b"1"})
     with pytest.raises((Unreachable, InvalidInput)):
         await opened().fetch(commits=["1" * 40])
+
+
+@pytest.mark.parametrize(("now", "cancelled", "received", "said"), [
+    (0.0, True, 0, "cancelled"), (11.0, False, 0, "too long"), (0.0, False, 101, "larger than 100"),
+])  # fmt: skip
+def test_a_transfer_ends_when_it_is_cancelled_late_or_large(
+    now: float, cancelled: bool, received: int, said: str
+) -> None:
+    cancel = threading.Event()
+    limits = TransferLimits(bytes_max=100, deadline=10.0, cancel=cancel, clock=lambda: now)
+    if cancelled:
+        cancel.set()
+    with pytest.raises(Stopped, match=said):
+        limits.check(received)
+
+
+def test_nothing_of_a_login_is_printed() -> None:
+    assert TOKEN not in repr(GitCredentials(token=TOKEN, ssh_passphrase=TOKEN))
