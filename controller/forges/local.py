@@ -235,9 +235,21 @@ class LocalForge:
     async def _merged_as(self, record: Record, head: str, tip: str) -> str | None:
         """The commit that brought `head` in. A branch that was set back to where the tracked branch already was has
         lost its commits; nobody merged them."""
-        if record.base_tip == tip or await self._asked(self._git.is_ancestor(head, record.base_tip)):
+        if head != record.head_sha:
+            await self._asked(self._git.subject(head))  # fetched now: its branch may be gone at the next look
+        if record.base_tip == tip or await self._reaches(record.base_tip, head):
             return None
-        return await self._asked(self._git.find_merged(head, record.since, tip))
+        try:
+            return await self._asked(self._git.find_merged(head, record.since, tip))
+        except ForgeRefused:  # the tracked branch was rewritten since
+            return tip if await self._reaches(tip, head) else None
+
+    async def _reaches(self, tip: str, head: str) -> bool:
+        """Whether `head` is in `tip`; a commit that nobody has any more is in nothing."""
+        try:
+            return await self._asked(self._git.is_ancestor(head, tip))
+        except ForgeRefused:
+            return False
 
     async def _at_head(self, number: int, head_sha: str) -> Record:
         await self._look()
@@ -273,7 +285,7 @@ class LocalForge:
             return await question
         except Unreachable as unreachable:
             raise ForgeUnavailable(str(unreachable), _RETRY_S) from None
-        except RefusedByPolicy as refused:
+        except (RefusedByPolicy, InvalidInput) as refused:
             raise ForgeRefused(str(refused), hint=refused.hint) from None
 
 

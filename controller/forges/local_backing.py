@@ -23,7 +23,8 @@ class LocalStore(Protocol):
 
 
 class LocalGit(Protocol):
-    """The Git remote behind the built-in forge. Raises `controller.errors.Unreachable` when it does not answer."""
+    """The Git remote behind the built-in forge. Raises `controller.errors.Unreachable` when it does not answer, and
+    InvalidInput for a commit that it does not have (any more)."""
 
     async def refs(self) -> Mapping[str, str]:
         """Every branch and the commit it stands at, as the remote tells now (one listing)."""

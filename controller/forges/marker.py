@@ -14,7 +14,7 @@ def hidden_line(marker: str) -> str:
     """`<!-- MARKER -->`; a marker that already has this form stays. Raises ForgeRefused for one that could break out
     of the HTML comment."""
     bare = marker.strip().removeprefix("<!--").removesuffix("-->").strip()
-    if not _MARKER.fullmatch(bare) or "--" in bare:
+    if not _MARKER.fullmatch(bare):
         raise ForgeRefused("a comment marker is letters, digits and :._/@#+=- on one line")
     return f"<!-- {bare} -->"
 

@@ -17,8 +17,12 @@ BODY_BYTES_MAX = 5 * 2**20
 
 
 def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
-    """Header names do not care for case."""
-    return {name.lower(): value for name, value in headers.items()}
+    """Header names do not care for case. One that came twice keeps both values, so that neither is taken for right."""
+    named: dict[str, str] = {}
+    for name, value in headers.items():
+        before = named.get(name.lower())
+        named[name.lower()] = value if before is None else f"{before}, {value}"
+    return named
 
 
 def check_signature(secret: str, signatures: Mapping[str, str | None], body: bytes) -> None:

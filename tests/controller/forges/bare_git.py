@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
-from controller.errors import RefusedByPolicy, Unreachable
+from controller.errors import InvalidInput, RefusedByPolicy, Unreachable
 
 _ENV = {
     "GIT_AUTHOR_NAME": "Ada",
@@ -26,6 +26,7 @@ class BareGit:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.down = False
+        self.lost = set[str]()  # commits that nobody has any more
         self._count = itertools.count()
 
     async def init(self) -> None:
@@ -39,12 +40,15 @@ class BareGit:
         return dict(line.rsplit(" ", 1) for line in lines)
 
     async def subject(self, commit: str) -> str:
+        self._check(commit)
         return await self._git("log", "-1", "--format=%s", commit)
 
     async def is_ancestor(self, commit: str, of: str) -> bool:
+        self._check(commit, of)
         return await self._git("merge-base", commit, of) == commit
 
     async def find_merged(self, head: str, since: str, tip: str) -> str | None:
+        self._check(head, since, tip)
         line = (await self._git("rev-list", "--first-parent", "--reverse", f"{since}..{tip}")).split()
         for commit in line:
             if await self.is_ancestor(head, commit):
@@ -62,6 +66,10 @@ class BareGit:
         commit = await self._git("commit-tree", tree, "-p", tip, "-p", head, "-m", message)
         await self._git("update-ref", f"refs/heads/{branch}", commit, tip)
         return commit
+
+    def _check(self, *commits: str) -> None:
+        if self.lost & set(commits):
+            raise InvalidInput("there is no such commit")
 
     # What people do.
 

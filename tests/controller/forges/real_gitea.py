@@ -10,7 +10,7 @@ from typing import Any
 from controller.forges.forge import Account, Forge, ForgeBinding, Reaction, Status, StatusState
 from controller.forges.gitea import GiteaForge
 from tests.controller.forges.host import People
-from tests.servers.gitea import GiteaServer, wait_for_merge_check
+from tests.servers.gitea import GiteaServer
 
 ORG = "forge-org"
 BOT = "forge-bot"
@@ -92,7 +92,7 @@ class RealHost:
         self.call("DELETE", f"/branches/{name}")
 
     async def merge(self, number: int) -> str:
-        wait_for_merge_check(self.server, ORG, self.name, number)
+        self.server.wait_until_mergeable(ORG, self.name, number)
         self.call("POST", f"/pulls/{number}/merge", {"Do": "merge"}, self.people.admin.login)
         return str(self.call("GET", f"/pulls/{number}")["merge_commit_sha"])
 

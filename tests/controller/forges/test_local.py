@@ -260,3 +260,24 @@ async def test_it_does_not_open_without_store_and_remote(local: LocalHost, missi
     without = {"store": replace(local.binding(), store=None), "git": replace(local.binding(), git=None)}
     with pytest.raises(InvalidInput):
         LocalForge.open(without[missing])
+
+
+async def test_a_rewritten_tracked_branch_stops_nothing(local: LocalHost) -> None:
+    one, two = await local.pull("ipr/one"), await local.pull("ipr/two")
+    old = (await local.git.refs())["main"]
+    new = await local.git.push("main")
+    local.git.lost = {old}
+    assert await state_of(local, one) == (PullState.OPEN, None)
+    merged = await local.merge(one)
+    assert await state_of(local, one) == (PullState.MERGED, merged)
+    assert await state_of(local, two) == (PullState.OPEN, None)
+    assert merged != new
+
+
+async def test_a_head_that_is_gone_with_its_branch_closes_only_its_own(local: LocalHost) -> None:
+    one, two = await local.pull("ipr/one"), await local.pull("ipr/two")
+    local.git.lost = {(await local.git.refs())["ipr/one"]}
+    await local.git.delete("ipr/one")
+    await local.git.push("main")
+    assert await state_of(local, one) == (PullState.CLOSED, None)
+    assert await state_of(local, two) == (PullState.OPEN, None)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.datastructures import Headers
 
 from controller.errors import InvalidInput
 from controller.forges.forge import ForgeHint, ForgeRefused
@@ -257,6 +258,16 @@ def test_only_the_secret_of_this_repository_opens_the_door(forge: GiteaForge, re
         refused += not any(len(v) > 6 and v in text for v in (*headers.values(), SECRET, digest(body)))
     report_n("E7 gitea", len(cases), len(cases) - refused)
     assert refused == len(cases) >= 50
+
+
+def test_a_signature_that_came_twice_is_refused(forge: GiteaForge) -> None:
+    body = encoded(PAYLOADS["push"])
+    for first, second in (("0" * 64, digest(body)), (digest(body), "0" * 64)):
+        headers = Headers(
+            raw=[(b"x-gitea-event", b"push"), *((b"x-gitea-signature", v.encode()) for v in (first, second))]
+        )
+        with pytest.raises(ForgeRefused):
+            forge.read_event(headers, body)
 
 
 def test_without_a_secret_every_webhook_is_refused() -> None:
