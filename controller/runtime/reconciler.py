@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -169,6 +170,7 @@ class Reconciler:
         if priority is Priority.PERSON:
             self._accepted.add(record.scope)
         record = replace(record, orphaned=False, path=head.path, seen_revision=head.revision)
+        record = self._without_what_has_ended(record, head)
         began_s = self._clock.now_s()
         try:
             return await self._toward(record, head)
@@ -179,6 +181,14 @@ class Reconciler:
         finally:
             spent_s = self._clock.now_s() - began_s
             self._metrics.observe("alma_reconcile_duration_seconds", spent_s, record.scope, "pass")
+
+    def _without_what_has_ended(self, record: ScopeRecord, head: ScopeHead) -> ScopeRecord:
+        """A pause whose time is over, a pin whose scope has other content on the branch now."""
+        if record.pause and record.pause.until and datetime.fromisoformat(record.pause.until) <= self._clock.wall():
+            record = replace(record, pause=None)
+        if record.pin and not head.pinned and head.problem is None:
+            record = replace(record, pin=None)
+        return record
 
     async def _toward(self, record: ScopeRecord, head: ScopeHead) -> Requeue:
         """Plan the head; run it, or say what it waits for and heal the last good state meanwhile."""

@@ -116,6 +116,7 @@ class RunRecord:
     reason: str = ""  # why it waits, failed or parked
     next_step: str = ""
     listed: tuple[Listed, ...] = ()
+    destructive: tuple[Listed, ...] = ()  # those of `listed` that must be cleared
     changes: tuple[ChangeResult, ...] = ()
     pulls: tuple[int, ...] = ()
     confirmed_by: str = ""
@@ -124,7 +125,6 @@ class RunRecord:
     superseded_by: str = ""
     warnings: tuple[str, ...] = ()
     revert_pull: int | None = None
-    plan_text: str = ""
 
     @property
     def key(self) -> str:

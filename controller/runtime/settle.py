@@ -54,8 +54,16 @@ class Settling:
     ) -> RunRecord:
         """The run that waits: the one there already while its plan is the same, else a new one."""
         before = await self._records.get(RunRecord, record.waiting) if record.waiting else None
-        if before and before.digest == decision.plan.digest and before.revision == revision:
-            after = replace(before, reason=decision.reason, next_step=_next_step(before.run, decision))
+        if before and _is_same_wait(before, decision, revision):
+            fresh = await self._record(record, revision, tree, decision, before.run, RunWord.WAITING)
+            after = replace(
+                fresh,
+                created=before.created,
+                reason=decision.reason,
+                next_step=_next_step(before.run, decision),
+                confirmed=before.confirmed,
+                confirmed_by=before.confirmed_by,
+            )
             if after != before:
                 await self._records.save("run.waiting", after)
             return after
@@ -79,8 +87,9 @@ class Settling:
     ) -> RunRecord:
         """A run that goes now. One that waited with this very plan keeps its id."""
         before = await self._records.get(RunRecord, record.waiting) if record.waiting and not heal else None
-        if before and before.digest == decision.plan.digest:
-            run = replace(before, word=RunWord.RUNNING, reason="", next_step="")
+        if before and _is_same_wait(before, decision, revision):
+            fresh = await self._record(record, revision, tree, decision, before.run, RunWord.RUNNING)
+            run = replace(fresh, confirmed=before.confirmed, confirmed_by=before.confirmed_by)
         else:
             if before:
                 await self._end(before, RunWord.CANCELLED, "another plan took its place")
@@ -157,6 +166,7 @@ class Settling:
             tree=tree,
             created=self._clock.wall().isoformat(),
             listed=tuple(Listed.of(c) for c in plan.changes),
+            destructive=tuple(Listed.of(c) for c in plan.changes if c.destructive),
             changes=planned_results(plan),
             pulls=await self._pulls.pulls(record, revision),
             over_budget=decision.over_budget,
@@ -165,6 +175,13 @@ class Settling:
     async def _forget_priors(self, state: RunState) -> None:
         for run in {w.run for w in state.works} | {state.run}:
             await self._log.forget_priors(run)
+
+
+def _is_same_wait(before: RunRecord, decision: Decision, revision: str) -> bool:
+    """The run a person was told of: same content, same destructive changes. Drift beside them does not make another."""
+    destructive = {Listed.of(c) for c in decision.plan.changes if c.destructive}
+    same_content = (before.fingerprint, before.revision) == (decision.plan.fingerprint, revision)
+    return same_content and set(before.destructive) == destructive
 
 
 def _next_step(run: str, decision: Decision) -> str:

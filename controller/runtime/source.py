@@ -159,7 +159,10 @@ class GitSource:
         repository = self._repositories.get(record.repository)
         if repository is None or repository.head is None:
             return None
-        config = await repository.config(repository.head)
+        try:
+            config = await repository.config(repository.head)
+        except InvalidInput as e:
+            return await self._unreadable(repository, record, e)
         scope = config.scope(record.scope)
         if scope is None:
             return None
@@ -167,6 +170,20 @@ class GitSource:
         if record.pin and record.pin.held_tree == await repository.content_id(repository.head, scope):
             revision, pinned = record.pin.revision, True
         return await self._head(repository, config, scope, revision, pinned)
+
+    async def _unreadable(
+        self, repository: RepositorySource, record: ScopeRecord, problem: InvalidInput
+    ) -> ScopeHead | None:
+        """alma.yaml at the head is broken: the last good one still says how to heal, nothing else runs."""
+        assert repository.head is not None, "checked by the caller"
+        if record.good_revision is None:
+            raise problem
+        config = await repository.config(record.good_revision)
+        scope = config.scope(record.scope)
+        if scope is None:
+            raise problem
+        policy = policy_of(config, scope)
+        return ScopeHead(record.scope, repository.name, record.path, repository.head, "", policy, problem=problem)
 
     async def _head(
         self, repository: RepositorySource, config: Repository, scope: ScopeConfig, revision: str, pinned: bool
