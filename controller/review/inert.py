@@ -79,7 +79,7 @@ def _imitating(text: str) -> frozenset[int]:
 
 # One word that no renderer makes anything of: letters, a number, or a dash or arrow of ours; punctuation around it.
 _PLAIN = re.compile(
-    r"""[("“„]?(?:[^\W\d_]+(?:['’-][^\W\d_]+)*|[+−±~≈]?\d+(?:[.,]\d+)*\s?%?|[–—→·×≤≥+…])["”)]?[.,;:!?…)]*"""
+    r"""[("“„]?(?:[^\W\d_]+(?:['’-][^\W\d_]+)*|[+−±≈]?\d+(?:[.,]\d+)*\s?%?|[–—→·×≤≥+…])["”)]?[.,;:!?…)]*"""
 )
 _HEX = re.compile(r"[0-9a-fA-F]{7,}")  # a commit, for some renderer
 _TICKET = re.compile(r"[A-Z]{2,}-\d")

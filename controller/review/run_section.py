@@ -64,7 +64,7 @@ def _done(run: RunProgress) -> str:
 
 
 def _story(run: RunProgress, room: int, *, several: bool) -> dict[str, object]:
-    name = f"{code(run.scope)} " if several else ""
+    name = f"{code(run.scope)}: " if several else ""
     time = f" ({seconds_text(run.seconds)})" if run.seconds is not None else ""
     lines = [visible(line) for line in run.diagnosis[:4096].splitlines() if line.strip()][:_DIAGNOSIS_LINES]
     shown, _ = fit([Markdown(line) for line in lines], max(room, 300))

@@ -32,6 +32,7 @@ PAYLOADS = (
     "GH-12",
     "owner/repo#12",
     "!34",
+    "~2",
     "$56 &78 ~bug %milestone",
     "JIRA-123",
     "deadbeefcafe",
