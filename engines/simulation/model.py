@@ -148,6 +148,7 @@ def specs_of(type_: str) -> Mapping[str, Spec]:
 
 
 def type_of(kind: str) -> str:
+    """`simulation/vm` → `vm`."""
     return kind.removeprefix(KIND_PREFIX)
 
 

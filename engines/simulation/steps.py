@@ -62,6 +62,7 @@ def writing(
 
 
 def rebooting(old: Seen) -> Step:
+    """What is pending takes effect."""
     return _on(old, "reboot", {})
 
 
@@ -77,6 +78,7 @@ def marking(wanted: Desired, uid: str | None, paths: Sequence[str], secrets: Seq
 
 
 def starting(old: Seen) -> Step:
+    """Something stopped it by hand, or it fell over."""
     return _on(old, "start", {"running": False})
 
 
@@ -131,6 +133,7 @@ def _reversible(fields: Fields) -> bool:
 
 
 def mark_paths(mark: Mark | None) -> frozenset[str]:
+    """The field paths ALMA set last; none on what is not ours."""
     return mark.fields if mark else frozenset()
 
 

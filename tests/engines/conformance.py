@@ -363,6 +363,18 @@ class EngineConformance:
             assert (await stage.engine.find(OpId("neverseenop1"), step)).state is not FoundState.NOT_YET
         assert await stage.harness.world() == before
 
+    async def test_a_plan_against_an_object_that_was_made_again_is_a_conflict(self, case: Case, stage: Stage) -> None:
+        """The same name, the same owner, the same fields: still another object."""
+        await stage.bring(case.before)
+        planned = [*steps_of(await stage.effects(case.after)), *steps_of(await stage.effects(()))]
+        bound = [s.for_run("run1") for s in planned if s.expects.uid is not None]
+        await stage.bring(())
+        await stage.bring(case.before)
+        keys = {s.key for s in (await stage.look()).objects}
+        for step in (s for s in bound if s.key in keys):
+            with pytest.raises(Conflict):
+                await stage.engine.prior(step, stage.runner.seal)
+
     async def test_a_planned_field_that_moved_is_a_conflict(self, case: Case, stage: Stage) -> None:
         if case.tampered is None:
             assert any(c.tampered for c in self.cases)

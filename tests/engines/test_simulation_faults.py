@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,10 +18,12 @@ from controller.errors import InvalidInput, Unreachable
 from controller.plan.graph import DesiredGraph
 from controller.plan.health import HealthState
 from controller.plan.planner import make_plan
-from controller.plan.resource import ObjectKey, Snapshot
+from controller.plan.resource import ObjectKey, Part, Snapshot
 from controller.plan.step import OpId, Phase, Prior, Receipt, ReceiptState, Step
-from engines.engine import Conflict, EngineError, FoundState, Refused, Transient, Unclear
+from engines.engine import Conflict, Engine, EngineError, FoundState, Refused, Transient, Unclear
 from engines.simulation import SimulationEngine
+from engines.simulation.tamper import tamper
+from engines.simulation.world import World
 from tests.engines.conformance import SCOPE, Stage, entry, steps_of
 from tests.engines.running import Done, Held, Runner, StepFailed, ordered
 from tests.engines.simulated import SimulatedPlatform, binding
@@ -49,6 +52,12 @@ RUNS: Mapping[str, tuple[tuple[Entry, ...], tuple[Entry, ...]]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test here cuts the power, so none waits for the disk."""
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
+
+
 def a_stage(folder: Path, **config: Any) -> Stage:
     harness = SimulatedPlatform(folder, config)
     engine = SimulationEngine.open(binding(folder, **config))
@@ -73,7 +82,7 @@ async def planned(folder: Path, start: tuple[Entry, ...], end: tuple[Entry, ...]
     return ordered(await stage.effects(end), "swept")
 
 
-async def asked(engine: SimulationEngine, runner: Runner, step: Step, op: OpId, prior: Prior) -> Receipt:
+async def asked(engine: Engine, runner: Runner, step: Step, op: OpId, prior: Prior) -> Receipt:
     """`do`, where no answer for a while is a lost answer, as the executor's bound makes it."""
     call = asyncio.ensure_future(engine.do(op, step, prior, runner.values(), Held()))
     for _ in range(50):
@@ -91,7 +100,7 @@ async def persisted(stage: Stage, step: Step, resource: str) -> Done:
     for _ in range(2):
         prior = await stage.engine.prior(step, stage.runner.seal)
         try:
-            receipt = await asked(stage.engine, stage.runner, step, op, prior)  # type: ignore[arg-type]  # ours
+            receipt = await asked(stage.engine, stage.runner, step, op, prior)
         except EngineError:
             found = await (await stage.fresh()).find(op, step)
             if found.state is FoundState.ACTED and found.receipt is not None:
@@ -292,6 +301,33 @@ async def test_a_task_outlives_the_process_that_began_it(tmp_path: Path, report_
     (free,) = (await stage.look()).objects
     assert free.task is None
     report_n("A5 simulation", 4)
+
+
+async def test_any_write_between_prior_and_do_is_a_conflict_that_a_second_try_mends(tmp_path: Path) -> None:
+    """Also of a field that the step does not touch: the version is what `do` writes against (I14)."""
+    stage = await started(tmp_path, FIRST[:1])
+    (step,) = steps_of(await stage.effects((entry("web", "container", specs={**WEB, "memory": "2GB"}),)))
+    prior = await stage.engine.prior(step, stage.runner.seal)
+    await tamper(World(SimulatedPlatform(tmp_path).path), step.key, "hostname", "by-hand")
+    with pytest.raises(Conflict):
+        await stage.engine.do(OpId("toolateop111"), step, prior, stage.runner.values(), Held())
+    await stage.runner.send(step)
+    (seen,) = (await stage.look()).objects
+    assert (seen.fields["memory"], seen.fields["hostname"]) == ("2GB", "by-hand")
+
+
+async def test_a_rename_that_is_taken_back_is_a_part_of_its_run_again(tmp_path: Path) -> None:
+    stage = await started(tmp_path, FIRST[:1])
+    planned = ordered(await stage.effects(SECOND[:1]), "swept")
+    parts: list[set[Part]] = []
+    for resource, step in planned[:4]:  # create beside, stop, old aside, new in its place
+        await stage.runner.send(step, resource)
+        parts.append({s.part for s in (await stage.look()).objects})
+    swept = stage.runner.done[-4:]
+    for one in reversed(swept[1:]):
+        parts.pop()
+        await stage.runner.undo([one])
+        assert {s.part for s in (await stage.look()).objects} == parts[-1]
 
 
 async def test_capacity_is_counted_and_refused(tmp_path: Path) -> None:
