@@ -120,6 +120,15 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """One account's approval that stands: for this head commit and no other (I3)."""
+
+    account: Account
+    head_sha: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """An account's rights, looked up live (I3). `teams` as `org/team`."""
 
@@ -221,6 +230,11 @@ class Forge(Protocol):
     async def close_pull(self, number: int) -> None: ...
 
     async def approve(self, number: int, head_sha: str, body: str) -> None: ...
+
+    async def approvals(self, number: int) -> tuple[Approval, ...]:
+        """Those that stand now, for whichever head they were given; whoever asked for changes since is not among
+        them."""
+        ...
 
     def read_event(self, headers: Mapping[str, str], body: bytes) -> ForgeHint | None:
         """A webhook: verified over the raw bytes in constant time (I42), then read. None: valid and not for us.

@@ -15,6 +15,7 @@ from controller.errors import InvalidInput
 from controller.forges.address import base_url, config_text, repository_path
 from controller.forges.forge import (
     Account,
+    Approval,
     Comment,
     ForgeBinding,
     ForgeHint,
@@ -28,7 +29,7 @@ from controller.forges.forge import (
     Status,
 )
 from controller.forges.gitea_comments import GiteaComments
-from controller.forges.gitea_payload import event_hint, pull_request
+from controller.forges.gitea_payload import approvals, event_hint, pull_request
 from controller.forges.gitea_repository import GiteaRepository
 from controller.forges.gitea_standing import GiteaStanding
 from controller.forges.http import PAGE_SIZE, ForgeHttp
@@ -177,9 +178,14 @@ class GiteaForge:
 
     async def approve(self, number: int, head_sha: str, body: str) -> None:
         await self._at_head(number, head_sha)
-        if not await self._approved(number, head_sha):
+        own = await self._repository.own()
+        given = {(approval.account.id, approval.head_sha) for approval in await self.approvals(number)}
+        if (own.id, head_sha) not in given:
             review = {"event": "APPROVED", "body": body, "commit_id": head_sha}
             await self._repository.send("POST", "pulls", number, "reviews", body=review)
+
+    async def approvals(self, number: int) -> tuple[Approval, ...]:
+        return approvals(await self._repository.pages("pulls", number, "reviews"), await self._repository.own_id())
 
     def read_event(self, headers: Mapping[str, str], body: bytes) -> ForgeHint | None:
         named = lower_names(headers)
@@ -234,11 +240,6 @@ class GiteaForge:
         allowed = [style for style, key in _MERGE_STYLES.items() if raw[key].flag()]
         return wanted if wanted in allowed or not allowed else allowed[0]
 
-    async def _approved(self, number: int, head_sha: str) -> bool:
-        own = await self._repository.own()
-        reviews = await self._repository.pages("pulls", number, "reviews")
-        return any(_approval(review) == (own.id, head_sha) for review in reviews)
-
     async def _post_status(self, sha: str, status: Status) -> None:
         wanted = {"context": status.context, "state": status.state.value, "description": status.description}
         try:
@@ -261,12 +262,6 @@ class GiteaForge:
 
 def _sends_to(hook: Json, url: str) -> bool:
     return hook["config"]["url"].text_or("") == url
-
-
-def _approval(review: Json) -> tuple[str, str]:
-    """Whose approval stands for which commit; empty for a review that is none."""
-    counts = review["state"].text() == "APPROVED" and not review["dismissed"].flag() and review["user"].present
-    return (str(review["user"]["id"].integer()), review["commit_id"].text()) if counts else ("", "")
 
 
 def _shown_as(raw: Json) -> tuple[str, str, str]:

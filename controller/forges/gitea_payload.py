@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
-from controller.forges.forge import Account, Comment, ForgeHint, Permission, PullRequest, PullState
+from controller.forges.forge import Account, Approval, Comment, ForgeHint, Permission, PullRequest, PullState
 from controller.forges.json_reader import Json
 
 _BRANCH_CHARS_MAX = 255
+_VERDICTS = frozenset({"APPROVED", "REQUEST_CHANGES"})
 _PERMISSIONS = {
     "none": Permission.NONE,
     "read": Permission.READ,
@@ -53,6 +55,18 @@ def comment(raw: Json, own_id: int) -> Comment:
         body=raw["body"].text(),
         created=created,
         edited=raw["updated_at"].text() != created,
+    )
+
+
+def approvals(reviews: Iterable[Json], own_id: int) -> tuple[Approval, ...]:
+    """Each account's last word, where that is an approval nobody dismissed."""
+    last: dict[int, Json] = {}
+    for review in sorted(reviews, key=lambda raw: raw["id"].number()):
+        if review["user"].present and review["state"].text() in _VERDICTS:
+            last[review["user"]["id"].integer()] = review
+    standing = [raw for raw in last.values() if raw["state"].text() == "APPROVED" and not raw["dismissed"].flag()]
+    return tuple(
+        Approval(account(raw["user"], own_id), raw["commit_id"].text(), raw["body"].text_or("")) for raw in standing
     )
 
 

@@ -13,6 +13,7 @@ from typing import Self, TypeVar, cast
 from controller.errors import InvalidInput, RefusedByPolicy, Unreachable
 from controller.forges.forge import (
     Account,
+    Approval,
     Comment,
     ForgeBinding,
     ForgeHint,
@@ -31,7 +32,6 @@ from controller.forges.local_comments import LocalComments
 from controller.forges.local_record import (
     BOT,
     PUSHER,
-    Approval,
     Record,
     current_by_branch,
     record_from_json,

@@ -6,21 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import cast
 
-from controller.forges.forge import Account, Comment, PullRequest, PullState
+from controller.forges.forge import Account, Approval, Comment, PullRequest, PullState
 
 # Whoever may push to the remote may open a pull request there; who that was, Git does not tell (its author fields
 # authorise nothing, I47).
 PUSHER = Account("git", "whoever pushed")
 BOT = Account("alma", "alma", bot=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """One account's approval of one head commit."""
-
-    account: Account
-    head_sha: str
-    body: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,6 +263,16 @@ class ForgeConformance:
         with pytest.raises(ForgeRefused):
             await host.forge().approve(number, head, "looks right")
 
+    async def test_approvals_are_told_with_their_account_and_head(self, host: ForgeHost) -> None:
+        number = await host.pull("ipr/one")
+        head = (await the_pull(host, number)).head_sha
+        assert await host.forge().approvals(number) == ()
+        await host.approve(number, host.people.admin, head)
+        await host.branch("ipr/one")
+        assert [(a.account.id, a.head_sha) for a in await host.forge().approvals(number)] == [
+            (host.people.admin.id, head)
+        ]
+
     async def test_nothing_is_done_to_a_pull_request_that_is_not_there(self, host: ForgeHost) -> None:
         forge = host.forge()
         for deed in (

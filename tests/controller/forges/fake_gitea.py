@@ -338,9 +338,12 @@ class FakeGitea:
         pull = self.pulls[int(number)]
         if pull.user == 1:
             return _refusal(422, "approve your own pull is not allowed")
-        review = {"id": next(self._ids), "user": self._user(1), "state": body["event"], "commit_id": body["commit_id"]}
-        pull.reviews.append({**review, "dismissed": False, "body": body["body"]})
-        return _ok(review)
+        return _ok(self.review(pull.number, 1, body["event"], body["commit_id"], body["body"]))
+
+    def review(self, number: int, user: int, state: str, sha: str, body: str = "") -> dict[str, Any]:
+        review = {"id": next(self._ids), "user": self._user(user), "state": state, "commit_id": sha}
+        self.pulls[number].reviews.append({**review, "dismissed": False, "body": body})
+        return self.pulls[number].reviews[-1]
 
     def list_comments(self, number: str, query: dict[str, list[str]]) -> httpx2.Response:
         pull = self.pulls.get(int(number))

@@ -42,6 +42,10 @@ class ForgeHost(Protocol):
         """Merged by a person, past us; the commit on main that brought it in."""
         ...
 
+    async def approve(self, number: int, who: Account, head_sha: str) -> None:
+        """A person approves that head."""
+        ...
+
     async def say(self, number: int, who: Account, body: str) -> str:
         """A comment of a person; its id."""
         ...

@@ -40,6 +40,9 @@ class FakeHost:
     async def merge(self, number: int) -> str:
         return self.gitea.merge(number, 2)
 
+    async def approve(self, number: int, who: Account, head_sha: str) -> None:
+        self.gitea.review(number, int(who.id), "APPROVED", head_sha)
+
     async def say(self, number: int, who: Account, body: str) -> str:
         return str(self.gitea.say(number, int(who.id), body))
 

@@ -206,6 +206,14 @@ async def test_a_marker_that_is_a_hidden_line_already_is_not_hidden_twice(gitea:
     assert gitea.bodies(1, 1) == ["<!-- alma:x -->\nplan"]
 
 
+async def test_an_approval_stands_until_it_is_dismissed_or_changes_are_asked_for(gitea: FakeGitea) -> None:
+    head = gitea.branches["ipr/one"]
+    for user, state in ((2, "APPROVED"), (3, "APPROVED"), (4, "APPROVED"), (3, "REQUEST_CHANGES"), (2, "COMMENT")):
+        gitea.review(1, user, state, head)
+    gitea.pulls[1].reviews[2]["dismissed"] = True
+    assert [a.account.login for a in await gitea.forge().approvals(1)] == ["ada"]
+
+
 async def test_one_webhook_of_ours_is_kept(gitea: FakeGitea) -> None:
     url = "https://alma.example/hooks/infra"
     foreign = {"id": 1, "type": "gitea", "active": True, "config": {"url": "https://ci.example"}, "events": ["push"]}
