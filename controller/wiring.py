@@ -37,7 +37,7 @@ from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.repository_look import RepositoryLook
 from controller.runtime.reverting import RevertPulls
 from controller.runtime.reviewing import Reviewing
-from controller.runtime.settle import Settling
+from controller.runtime.settle import Settling, Telling
 from controller.runtime.source import GitSource, Granted, RepositorySource
 from controller.runtime.step_values import AllowOf, StepFiller
 from controller.runtime.work_queue import Priority, WorkQueue
@@ -189,15 +189,15 @@ async def build_controller(
     return Controller(install, loop, desk, queue, forges, mirrors, watches)
 
 
-def standalone(install: Install, caller: str, allow: Allow | None = None) -> Standalone:
-    """Deploys by hand against this install's targets."""
+def standalone(install: Install, caller: str, allow: Allow | None = None, telling: Telling | None = None) -> Standalone:
+    """Deploys by hand against this install's targets. `telling` follows the runs."""
     nobody = Unattended()
     granted = allow or everything_allowed(tuple(install.engines))
     return Standalone(
         planning=install.planning,
         executor=install.executor,
         records=install.records,
-        settling=Settling(install.records, install.log, nobody, nobody, nobody, install.clock),
+        settling=Settling(install.records, install.log, telling or nobody, nobody, nobody, install.clock),
         values=StepFiller(install.records, install.secrets, install.key.unseal, _always(granted)),
         leases=install.leases,
         clock=install.clock,

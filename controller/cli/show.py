@@ -11,7 +11,10 @@ import click
 
 from controller.blueprint.names import shown
 from controller.plan.change import Plan
-from controller.review.plan_text import LineKind, plan_lines, plans_json
+from controller.plan.step import Action
+from controller.review.inert import visible
+from controller.review.plan_text import DIGEST_SHOWN, LineKind, plan_lines, plans_json
+from controller.review.wording import SYMBOLS
 
 Json = Any
 _COLOURS: Mapping[LineKind, str] = {
@@ -41,6 +44,18 @@ def print_plans(plans: Sequence[Plan], output: str) -> None:
             click.secho(f"scope {plan.scope}", bold=True)
         for line in plan_lines(plan):
             click.echo(click.style(line.text, fg=_COLOURS.get(line.kind), bold=line.kind is LineKind.SUMMARY))
+
+
+def print_listed(plan: Mapping[str, Json]) -> None:
+    """A plan that a controller answered with, one line per change. The summary is the last line."""
+    for change in plan["changes"]:
+        words = (change["resource"], change["kind"], change["disruption"], f"wave {change['wave']}")
+        line = f"{SYMBOLS[Action(change['action'])]:>3} " + "   ".join(visible(str(w)) for w in words)
+        click.secho(line, fg=_COLOURS.get(LineKind(change["action"])))
+        for lost in change["lost"]:
+            click.secho(f"      lost  {visible(lost, 400)}", fg="red")
+    counts = ", ".join(f"{n} to {a}" for a in Action if (n := plan["summary"][a.value]))
+    click.secho(f"Plan: {counts or 'no changes'}. Digest: {plan['digest'][:DIGEST_SHOWN]}", bold=True)
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:

@@ -9,7 +9,6 @@ from controller.errors import RefusedByPolicy
 from controller.journal.lease import Leases
 from controller.plan.change import ClearedBy
 from controller.plan.limits import Allowance, Listed, PruneLimits, clear, over_budget
-from controller.plan.step import Action
 from controller.runtime.carrying import RunHooks, StepValues
 from controller.runtime.clock import Clock
 from controller.runtime.decide import Decision, Verdict
@@ -41,17 +40,18 @@ class Standalone:
         record = await self.records.get(ScopeRecord, wanted.scope)
         return await self.planning.plan(wanted, former_edges=record.edges if record else None)
 
-    def needs_digest(self, planned: Planned, limits: PruneLimits) -> str | None:
-        """Why a plain yes is not enough (I17), or None. A destroy is asked for as such, so an empty desired state by
-        itself is no reason there."""
+    def needs_digest(self, planned: Planned, limits: PruneLimits, *, taking_away: bool = False) -> str | None:
+        """Why a plain yes is not enough (I17), or None. `taking_away`: a destroy is asked for as such, so an empty
+        desired state by itself is no reason there."""
         plan = planned.plan
-        gone = plan.count(Action.DESTROY)
-        counted = replace(plan, wanted=max(plan.wanted, 1)) if gone else plan
+        counted = replace(plan, wanted=max(plan.wanted, 1)) if taking_away else plan
         return over_budget(counted, limits)
 
-    async def deploy(self, planned: Planned, limits: PruneLimits, confirm: str | None) -> RunRecord:
+    async def deploy(
+        self, planned: Planned, limits: PruneLimits, confirm: str | None, *, taking_away: bool = False
+    ) -> RunRecord:
         """Carry the plan out: verified, or undone. Raises RefusedByPolicy above the prune limits without the digest."""
-        too_much = self.needs_digest(planned, limits)
+        too_much = self.needs_digest(planned, limits, taking_away=taking_away)
         if too_much and not (confirm and len(confirm) >= 8 and planned.plan.digest.startswith(confirm)):
             raise RefusedByPolicy(too_much, hint=f"look at the plan, then: --confirm {planned.plan.digest[:12]}")
         scope = planned.plan.scope

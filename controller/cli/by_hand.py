@@ -1,0 +1,227 @@
+"""One deploy or destroy by hand: every scope is planned, shown and asked for before anything runs, then each is carried
+out in the order of `depends_on`; a failed one stops those that depend on it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from typing import Any, TypeVar
+
+import click
+
+from controller.blueprint.repository import ScopeConfig
+from controller.cli.live import Watch, print_result
+from controller.cli.show import interactive, print_plans
+from controller.errors import InvalidInput, RefusedByPolicy
+from controller.install import Install, Targets, everything_allowed
+from controller.operations.deploy import Standalone
+from controller.plan.limits import PruneLimits
+from controller.review.plan_text import DIGEST_SHOWN
+from controller.runtime.folder import Folder
+from controller.runtime.planning import Planned, Wanted
+from controller.runtime.records import RunRecord, ScopeRecord
+from controller.runtime.run import RunWord
+from controller.runtime.source import policy_of
+from controller.wiring import targets_of
+
+_TYPED = 8  # characters of a digest that a person types
+_BY = "the person at the terminal"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the caller agreed to: on the command line, else by an answer at the terminal."""
+
+    yes: bool
+    digests: tuple[str, ...]
+
+    def names(self, digest: str) -> bool:
+        """True if `--confirm` was given for this digest, or its beginning."""
+        return any(len(d) >= _TYPED and digest.startswith(d) for d in self.digests)
+
+    def plain(self, question: str) -> bool:
+        """A yes or no. Raises InvalidInput where nobody can be asked."""
+        if self.yes:
+            return True
+        if not interactive():
+            raise InvalidInput("there is no terminal to ask at", hint="--yes goes on without asking")
+        with _interruptible():
+            return click.confirm(question)
+
+    def typed(self, why: str, digest: str) -> bool:
+        """Above the prune limits (I17): the digest itself, never a plain yes. Raises RefusedByPolicy where nobody can
+        be asked."""
+        if self.names(digest):
+            return True
+        if self.yes or not interactive():
+            raise RefusedByPolicy(why, hint=f"look at the plan, then: --confirm {digest[:DIGEST_SHOWN]}")
+        click.secho(why, fg="red")
+        with _interruptible():
+            answer: str = click.prompt(f"Type the first {_TYPED} characters of the digest to go on", default="")
+        return len(answer) >= _TYPED and digest.startswith(answer)
+
+
+@dataclass(slots=True)
+class Hand:
+    """One call: the scopes of a folder, one after the other."""
+
+    install: Install
+    desk: Standalone
+    watch: Watch
+    folder: Folder
+    consent: Consent
+    taking_away: bool = False
+    failed: set[str] = field(default_factory=set)
+    agreed: set[str] = field(default_factory=set)  # digests
+
+    async def work(self) -> int:
+        """0 when every scope is as it should be, 1 when one failed or the person said no."""
+        before = _before(self.folder, taking_away=self.taking_away)
+        order = ordered(self.folder, before)
+        planned = [await self._plan(scope) for scope in order]
+        print_plans([p.plan for p in planned], "text")
+        due = [(s, p) for s, p in zip(order, planned, strict=True) if p.plan.changes]
+        if not due:
+            click.echo("Nothing to do.")
+            return 0
+        await self._refuse_parked([s for s, _ in due])
+        if not self._agree(due):
+            click.echo("Nothing was changed.")
+            return 1
+        for scope in order:
+            await self._carry(scope, sorted(before[scope.name] & self.failed))
+        return 1 if self.failed else 0
+
+    async def _plan(self, scope: ScopeConfig) -> Planned:
+        wanted = wanted_by_hand(self.install, self.folder, scope)
+        if self.taking_away:
+            wanted = Wanted(wanted.scope, "destroy", (), wanted.targets, wanted.allow)
+        return await self.desk.plan(wanted)
+
+    async def _refuse_parked(self, scopes: Sequence[ScopeConfig]) -> None:
+        for scope in scopes:
+            record = await self.install.records.get(ScopeRecord, scope.name)
+            if record and record.parked:
+                text = f"scope {scope.name} is parked: run {record.parked} could not be undone"
+                raise RefusedByPolicy(text, hint=f"alma logs {record.parked}, then: alma unlock {record.parked}")
+
+    def _limits(self, scope: ScopeConfig) -> PruneLimits:
+        return policy_of(self.folder.repository, scope).prune
+
+    def _agree(self, due: Sequence[tuple[ScopeConfig, Planned]]) -> bool:
+        plain = []
+        for scope, planned in due:
+            why = self.desk.needs_digest(planned, self._limits(scope), taking_away=self.taking_away)
+            if why and not self.consent.typed(why, planned.plan.digest):
+                return False
+            if not why and not self.consent.names(planned.plan.digest):
+                plain.append(scope.name)
+        verb = "Take all of this away from" if self.taking_away else "Do this in"
+        if plain and not self.consent.plain(f"{verb} {', '.join(plain)}?"):
+            return False
+        self.agreed |= {p.plan.digest for _, p in due}
+        return True
+
+    async def _carry(self, scope: ScopeConfig, stopped_by: Sequence[str]) -> None:
+        if stopped_by:
+            self.failed.add(scope.name)
+            click.secho(f"scope {scope.name}: not started, because {', '.join(stopped_by)} failed", fg="red")
+            return
+        planned = await self._plan(scope)  # again: while others ran, or were asked for, it may have moved
+        if not planned.plan.changes:
+            return
+        if planned.plan.digest not in self.agreed:
+            click.secho(f"scope {scope.name}: what would change is no longer what was shown", fg="yellow")
+            print_plans([planned.plan], "text")
+            if not self._agree([(scope, planned)]):
+                self.failed.add(scope.name)
+                return
+        await self._run(scope, planned)
+
+    async def _run(self, scope: ScopeConfig, planned: Planned) -> None:
+        digest = planned.plan.digest
+        going = self.desk.deploy(planned, self._limits(scope), digest, taking_away=self.taking_away)
+        run = await stoppable(self.install, self.watch, going)
+        print_result(run)
+        if run.word is not RunWord.DONE:
+            self.failed.add(scope.name)
+            _why(run, f"alma {'destroy' if self.taking_away else 'deploy'} {self.folder.root}")
+
+
+async def finish_unfinished(install: Install, desk: Standalone, watch: Watch) -> None:
+    """Runs that an earlier process left behind come to one of their ends before anything new begins (I11)."""
+    for record in await install.records.all(ScopeRecord):
+        if record.run:
+            click.echo(f"scope {record.scope}: run {record.run} was left unfinished; it is finished first")
+            run = await stoppable(install, watch, desk.finish(record))
+            if run is not None:
+                print_result(run)
+
+
+def wanted_by_hand(targets: Install | Targets, folder: Folder, scope: ScopeConfig) -> Wanted:
+    """What a scope of the folder wants when the caller may ask for everything. Raises InvalidInput."""
+    return folder.wanted(scope, targets_of(targets), everything_allowed(tuple(targets.engines)))
+
+
+def ordered(folder: Folder, before: Mapping[str, set[str]] | None = None) -> list[ScopeConfig]:
+    """The scopes of the folder, each after those that come before it (`depends_on` where nothing else is given)."""
+    edges = _before(folder, taking_away=False) if before is None else before
+    by_name = {s.name: s for s in folder.repository.scopes}
+    return [by_name[name] for name in TopologicalSorter(edges).static_order()]
+
+
+def _before(folder: Folder, *, taking_away: bool) -> dict[str, set[str]]:
+    """Scope → those that come before it: what it depends on, or, when taking away, what depends on it."""
+    scopes = folder.repository.scopes
+    if not taking_away:
+        return {s.name: set(s.depends_on) for s in scopes}
+    return {s.name: {o.name for o in scopes if s.name in o.depends_on} for s in scopes}
+
+
+def _why(run: RunRecord, again: str) -> None:
+    if run.reason.startswith("cancelled by"):
+        raise click.exceptions.Exit(130)
+    click.secho(f"  reason: {run.reason or run.word}", fg="red", err=True)
+    click.echo(f"  next: {run.next_step if run.word is RunWord.PARKED else f'mend it, then: {again}'}", err=True)
+
+
+async def stoppable(install: Install, watch: Watch, going: Coroutine[Any, Any, T]) -> T:
+    """Carry a run to its end. The first SIGINT or SIGTERM turns it round, and what it changed is taken back; the
+    second leaves at once, and the next deploy finishes the run."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(going)
+
+    def stop() -> None:
+        run = watch.run
+        if run is not None and run.word is not RunWord.UNDOING and install.executor.cancel(run.run, _BY):
+            click.echo("stopping: what this run changed is taken back; once more leaves at once", err=True)
+            loop.add_signal_handler(signal.SIGINT, task.cancel)
+        else:
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        watch.rest()
+        click.echo("interrupted; the run is left unfinished, the next alma deploy finishes it", err=True)
+        raise click.exceptions.Exit(130) from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """While a person is asked, Ctrl-C ends the question: the event loop's own handler would wait for the answer."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
