@@ -61,12 +61,12 @@ class Calls:
         """The object that bears this name, or None. Docker also takes the beginning of an id for a name: not us."""
         try:
             if key.kind == container.KIND:
-                found = await self._client.get(f"/containers/{key.name}/json")
+                found = await self._client.inspect(f"/containers/{key.name}/json")
                 return found if observe.name_of(found) == key.name else None
             if key.kind == network.KIND:
-                found = await self._client.get(f"/networks/{key.name}")
+                found = await self._client.inspect(f"/networks/{key.name}")
                 return found if found.get("Name") == key.name else None
-            return await self._client.get(f"/volumes/{key.name}")  # type: ignore[no-any-return] # JSON
+            return await self._client.inspect(f"/volumes/{key.name}", "Name")
         except NotFound:
             return None
 
@@ -89,7 +89,7 @@ class Calls:
 
     async def _by_id(self, path: str) -> Raw | None:
         try:
-            return await self._client.get(path)  # type: ignore[no-any-return] # JSON
+            return await self._client.inspect(path)
         except NotFound:
             return None
 
@@ -176,7 +176,7 @@ class Calls:
             made = await self._send(op, fence, Call("POST", "/networks/create", body=body, timeout_s=WRITE_TIMEOUT_S))
         except Taken:
             return await self._taken(op, step)
-        found = await self._client.get(f"/networks/{made['Id']}")
+        found = await self._client.inspect(f"/networks/{made['Id']}")
         return Receipt(op, ReceiptState.DONE, uid=made["Id"], outputs=network.outputs(found))
 
     async def _create_volume(self, op: OpId, step: Step, request: Request, fence: Fence) -> Receipt:
@@ -233,7 +233,7 @@ class Calls:
         return await self._started(op, str(found["Id"]))
 
     async def _started(self, op: OpId, uid: str) -> Receipt:
-        found = await self._client.get(f"/containers/{uid}/json")
+        found = await self._client.inspect(f"/containers/{uid}/json")
         told = observe.outputs(found, self._client.address.host)
         return Receipt(op, ReceiptState.DONE, uid=uid, outputs=told)
 

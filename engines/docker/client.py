@@ -29,9 +29,10 @@ T = TypeVar("T")
 READ_TIMEOUT_S = 30.0
 WRITE_TIMEOUT_S = 60.0
 SILENCE_TIMEOUT_S = 60.0  # of a stream: a pull that says nothing for so long has failed
-_THREADS = 8
+_THREADS = 12  # more than steps in flight, so that a stop with a long grace holds no reading up
 _CONNECTIONS = _THREADS + 4
 _PULLS = 3
+_ALREADY = 304  # to a start or stop: it stands so already
 _API_MAX = "1.47"  # the newest API this engine was written for
 _NOT_SENT = (ConnectionRefusedError, FileNotFoundError, PermissionError, requests.exceptions.ConnectTimeout)
 
@@ -92,6 +93,14 @@ class Client:
     ) -> Json:
         """JSON of a read. Raises NotFound for 404, Transient for anything that may pass."""
         return await self.run(lambda: self._json(Call("GET", path, params or {}, headers=headers or {})))
+
+    async def inspect(self, path: str, key: str = "Id") -> Mapping[str, Json]:
+        """One object of the host, which must have `key`: anything else answered nothing (Transient), as absence would
+        be told by a 404 only."""
+        found = await self.get(path)
+        if not isinstance(found, dict) or found.get(key) is None:
+            raise Transient(f"{path} was answered with something that is no such object")
+        return found
 
     async def get_bytes(self, path: str, params: Mapping[str, str | int]) -> bytes:
         return await self.run(lambda: self._send(Call("GET", path, params)).content)
@@ -221,7 +230,7 @@ class Client:
             )
         except (requests.RequestException, OSError) as error:
             raise self._lost(call, error) from None
-        if response.status_code >= 400:
+        if response.status_code >= 300 and response.status_code != _ALREADY:
             raise self._answered(call, response)
         return response
 
@@ -237,6 +246,8 @@ class Client:
     def _answered(self, call: Call, response: requests.Response) -> EngineError:
         said = _message(response)
         status = response.status_code
+        if status < 400:
+            return self._error(Refused, f"{self.address.url} answers with a redirect ({status}), which is not followed")
         if status in (401, 403) and "registry" not in said:
             return self._error(Refused, f"{call.method} {call.path} is forbidden: {said}")
         if status == 404:

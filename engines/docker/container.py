@@ -13,7 +13,7 @@ from typing import Any
 from controller.blueprint.value import Output, Secret, Text, Value, markers
 from controller.plan.diff import covers
 from controller.plan.resource import Claim, ClaimKind, Fields, Masked
-from engines.docker import marks
+from engines.docker import image, marks
 from engines.docker.container_specs import DANGER
 from engines.docker.shorthand import split_binding
 
@@ -92,11 +92,11 @@ def below(fields: Fields, prefix: str) -> dict[str, Value]:
     return {path[len(start) :]: value for path, value in fields.items() if path.startswith(start)}
 
 
-def body(fields: Fields, image: str) -> Body:
-    """What `POST /containers/create` takes for `fields`, markers still in it. `image` is what to create from: a digest
+def body(fields: Fields, source: str) -> Body:
+    """What `POST /containers/create` takes for `fields`, markers still in it. `source` is what to create from: a digest
     reference or an id."""
     top: Body = {key: _plain(fields[path]) for path, key in _TOP.items() if path in fields}
-    top["Image"] = image
+    top["Image"] = source
     top["Env"] = [_joined(name, value) for name, value in sorted(below(fields, "env").items())]
     top["Labels"] = below(fields, "labels")
     if health := below(fields, "healthcheck"):
@@ -225,7 +225,7 @@ def live(found: Mapping[str, Any]) -> dict[str, Value]:
     """Fields of an inspected container, secret values still in them; `conceal` takes those away."""
     config, host = found.get("Config") or {}, found.get("HostConfig") or {}
     labels = config.get("Labels") or {}
-    fields: dict[str, Value] = {"image": labels.get(marks.IMAGE) or config.get("Image", "")}
+    fields: dict[str, Value] = {"image": labels.get(marks.IMAGE) or _written_out(str(config.get("Image", "")))}
     fields |= {path: _seen(path, config.get(key)) for path, key in _TOP.items()}
     fields |= {path: _seen(path, host.get(key)) for path, key in _HOST.items()}
     fields |= _live_limits(host)
@@ -240,6 +240,13 @@ def live(found: Mapping[str, Any]) -> dict[str, Value]:
         fields["stop_grace_s"] = STOP_GRACE_S
     fields["running"] = running(found, str(fields["restart"]))
     return fields
+
+
+def _written_out(reference: str) -> str:
+    try:
+        return reference if "@" in reference else image.tagged(reference)
+    except ValueError:
+        return reference
 
 
 def conceal(fields: Mapping[str, Value], secret: Iterable[str], mask: Any) -> dict[str, Value]:

@@ -19,6 +19,7 @@ from engines.docker.shorthand import MountSpec, Port
 
 Words = Annotated[tuple[Any, ...], BeforeValidator(shorthand.words)]
 Names = Annotated[tuple[str, ...], BeforeValidator(shorthand.names)]
+Addresses = Annotated[tuple[str, ...], BeforeValidator(shorthand.addresses)]
 Environment = Annotated[dict[str, Any], BeforeValidator(shorthand.environment)]
 Strings = Annotated[dict[str, Any], BeforeValidator(shorthand.string_map)]
 Size = Annotated[int, BeforeValidator(units.size_bytes)]
@@ -111,7 +112,7 @@ class ContainerSpecs(Strict):
     ulimits: Annotated[dict[str, str], BeforeValidator(shorthand.ulimits)] = Field(default_factory=dict)
     shm_size: Size | None = None
     extra_hosts: Names = ()
-    dns: Names = ()
+    dns: Addresses = ()
     dns_search: Names = ()
     dns_opt: Names = ()
     logging: Logging | None = None

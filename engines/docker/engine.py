@@ -51,7 +51,9 @@ class DockerEngine:
 
     async def about(self) -> TargetInfo:
         """Version of the host, and what it cannot do for us."""
-        version, info = await asyncio.gather(self._client.get("/version"), self._client.get("/info"))
+        version, info = await asyncio.gather(
+            self._client.inspect("/version", "ApiVersion"), self._client.inspect("/info", "Containers")
+        )
         missing = [f"{what}: {effect}" for key, what, effect in _NEEDED if info.get(key) is False]
         text = f"Docker {version.get('Version')}, API {version.get('ApiVersion')}"
         return TargetInfo(text, ("containers", "networks", "volumes", "images"), tuple(missing))

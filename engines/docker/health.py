@@ -37,7 +37,7 @@ class Checker:
     async def container(self, key: ObjectKey, probe: Probe) -> Health:
         """Healthy only when the probe says so now."""
         try:
-            found = await self._client.get(f"/containers/{key.name}/json")
+            found = await self._client.inspect(f"/containers/{key.name}/json")
         except NotFound:
             found = {}
         if observe.name_of(found) != key.name:

@@ -198,8 +198,10 @@ def _container(match: Match, sources: Sources) -> Effect:
 
 
 def _created(desired: Desired, fields: Mapping[str, Value]) -> tuple[FieldChange, ...]:
+    """What is worth reading of a new object: not what stands at the platform's default."""
     hidden = container.secret_paths(fields)
-    return tuple(FieldChange(p, None, v, p in hidden) for p, v in sorted(fields.items()))
+    said = {p: v for p, v in fields.items() if p != "running" and container.IN_PLACE.get(p) != v}
+    return tuple(FieldChange(p, None, v, p in hidden) for p, v in sorted(said.items()))
 
 
 def _creation(desired: Desired, sources: Sources) -> tuple[Step, ...]:
@@ -215,9 +217,9 @@ def _changes(match: Match) -> tuple[FieldChange, ...]:
     assert seen is not None
     wanted = dict(desired.fields)
     live = seen.fields
-    if desired.private.get("job") and live.get("running") == "finished":
-        wanted.pop("running", None)
     before = seen.mark.fields if seen.mark else frozenset()
+    if desired.private.get("job") and live.get("running") == "finished":
+        wanted["running"] = "finished"
     changed = three_way(wanted, live, before, desired.lifecycle.ignore)
     return tuple(sorted((*changed, *_moved_references(desired, seen, changed)), key=lambda c: c.path))
 

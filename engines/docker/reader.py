@@ -49,7 +49,7 @@ class Reader:
             gaps.read(container.KIND, self._list("/containers/json", {"all": "true"}), []),
             gaps.read(volume.KIND, self._volumes(), []),
             gaps.read(network.KIND, self._list("/networks"), []),
-            gaps.read(container.KIND, self._client.get("/info"), {}),
+            gaps.read(container.KIND, self._client.inspect("/info", "Containers"), {}),
         )
         if gaps.first is not None and not (listed or volumes or networks or info):
             raise gaps.first
@@ -89,7 +89,9 @@ class Reader:
 
     async def _again(self, short: str) -> list[Raw]:
         """Lists once more: a container that went between two calls is no gap, a filtered list is."""
-        listed, info = await asyncio.gather(self._list("/containers/json", {"all": "true"}), self._client.get("/info"))
+        listed, info = await asyncio.gather(
+            self._list("/containers/json", {"all": "true"}), self._client.inspect("/info", "Containers")
+        )
         if observe.short_of(int(info.get("Containers") or 0), listed):
             raise Transient(short)
         return listed
@@ -108,7 +110,7 @@ class Reader:
             seen = observe.listed_container(listed, mark)
             return seen if observe.wanted_by_claims(seen, ask.claims) else None
         try:
-            found = await self._client.get(f"/containers/{listed['Id']}/json")
+            found = await self._client.inspect(f"/containers/{listed['Id']}/json")
             files = await self._files(str(listed["Id"]), mark)
         except NotFound:
             return None  # gone since the list
@@ -138,7 +140,7 @@ class Reader:
 
     async def _image(self, reference: str) -> Seen | None:
         try:
-            return observe.local_image(await self._client.get(f"/images/{reference}/json"), reference)
+            return observe.local_image(await self._client.inspect(f"/images/{reference}/json"), reference)
         except NotFound:
             return None
 

@@ -128,6 +128,11 @@ def names(value: object) -> tuple[str, ...]:
     raise ValueError("write a list of text")
 
 
+def addresses(value: object) -> tuple[str, ...]:
+    """IP addresses, or one."""
+    return tuple(str(ipaddress.ip_address(v)) for v in names(value))
+
+
 def ports(value: object) -> tuple[Port, ...]:
     """Every published port of a `ports:` list."""
     if not isinstance(value, list | tuple):

@@ -44,6 +44,6 @@ async def _source(client: Client, reference: str, pins: Mapping[str, str], regis
 
 async def _local(client: Client, reference: str) -> Mapping[str, object] | None:
     try:
-        return await client.get(f"/images/{reference}/json")  # type: ignore[no-any-return] # JSON
+        return await client.inspect(f"/images/{reference}/json")
     except NotFound:
         return None
