@@ -147,6 +147,7 @@ class Calls:
 
     async def _create(self, op: OpId, step: Step, request: Request, fence: Fence) -> Receipt:
         body = dict(request["body"])
+        await self._volumes_are_there(body)
         extra = {marks.IMAGE: str(request["image"])}
         if request.get("refs"):
             extra[marks.REFS] = json.dumps(request["refs"], sort_keys=True)
@@ -160,6 +161,14 @@ class Calls:
         except NotFound as error:
             raise Refused(str(error)) from None  # the image is not there
         return Receipt(op, ReceiptState.DONE, uid=made["Id"])
+
+    async def _volumes_are_there(self, body: Request) -> None:
+        """Docker would make a missing volume by itself, unmarked and under a name that another change of this wave is
+        about to use."""
+        for mount in (body.get("HostConfig") or {}).get("Mounts") or ():
+            name = mount.get("Source")
+            if mount.get("Type") == "volume" and await self._named(ObjectKey(volume.KIND, str(name))) is None:
+                raise Transient(f"volume {name} is not there yet")
 
     async def _taken(self, op: OpId, step: Step) -> Receipt:
         """A 409 on create: our own earlier request, or somebody else's object."""

@@ -145,6 +145,18 @@ async def test_a_network_taken_away_since_the_plan_is_undone(
     report_n("B20 docker", 1)
 
 
+async def test_a_volume_that_is_not_there_is_not_made_by_the_way(
+    engine: DockerEngine, docker_host: DockerDaemon, report_n: Report
+) -> None:
+    data, one = entry("data", "volume"), web(volumes=["data:/data"])
+    effects = await plan(engine, [data, one])
+    container = next(e for e in effects if e.resource.name == "web")
+    with pytest.raises(Transient, match="not there yet"):
+        await Run(engine).carry_out([container])
+    assert not docker_host.api.volumes()["Volumes"]
+    report_n("B20 docker", 1)
+
+
 async def test_a_network_in_use_by_others_is_not_removed(
     engine: DockerEngine, docker_host: DockerDaemon, report_n: Report
 ) -> None:
