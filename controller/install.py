@@ -8,8 +8,9 @@ from __future__ import annotations
 import getpass
 import os
 import secrets as entropy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from controller.errors import AlmaError, InvalidInput
@@ -29,6 +30,7 @@ from controller.seal import Key, make_key, read_key
 from controller.secret_store import SecretStore
 from controller.settings import Settings
 from controller.telemetry import Metrics
+from controller.token_bucket import TokenBucket
 from engines.engine import Binding, Engine
 from engines.registry import load_engine
 
@@ -153,9 +155,15 @@ def open_targets(
         for target, entry in settings.targets.items()
     }
     engine_of = {t: settings.targets[t].engine for t in engines}
-    observer = Observer(engines, engine_of, metrics, clock)
-    planning = Planning(name, engines, engine_of, kinds_of(engine_of.values()), observer, known)
+    rate = settings.reconcile.target_rate
+    buckets = {t: TokenBucket(rate.per_minute, rate.burst, clock.now_s) for t in engines}
+    observer = Observer(engines, engine_of, buckets, metrics, clock)
+    planning = Planning(name, engines, engine_of, kinds_of(engine_of.values()), observer, known, _today(clock))
     return Targets(name, engines, engine_of, planning, known, key, redact)
+
+
+def _today(clock: Clock) -> Callable[[], date]:
+    return lambda: clock.wall().date()
 
 
 async def open_install(

@@ -72,7 +72,6 @@ class Spreading:
     def __init__(self, queue: WorkQueue) -> None:
         self._queue = queue
         self.iprs: dict[str, Iprs] = {}
-        self.followers: list[Callable[[RunRecord], None]] = []
 
     def run_moved(self, run: RunRecord) -> None:
         if run.repository in self.iprs:
@@ -81,8 +80,10 @@ class Spreading:
             # A little later: several events of one run are one edit of the comment.
             delay_s = 0.0 if run.word.ended else 0.5
             self._queue.add(f"ipr:{run.repository}/{number}", Priority.PULL_REQUEST, delay_s)
-        for follow in self.followers:
-            follow(run)
+        if run.word.ended and run.repository in self.iprs:
+            # Live state has moved: open pull requests against this scope are planned again, many moves at once.
+            for number in self.iprs[run.repository].touching(run.scope):
+                self._queue.add(f"ipr:{run.repository}/{number}", Priority.PULL_REQUEST, 1.0)
 
     def scope_synced(self, record: ScopeRecord, revision: str) -> None:
         """Pull requests that brought nothing to run in still get their final state; scopes that wait may go."""
@@ -157,7 +158,6 @@ async def build_controller(
             clock=install.clock,
             metrics=install.metrics,
             install=install.id,
-            public_url=settings.server.public_url,
         )
     looks = {
         name: RepositoryLook(

@@ -203,6 +203,13 @@ class Approvals(Strict):
     owners: Annotated[dict[str, tuple[str, ...]], BeforeValidator(none_is_empty)] = Field(default_factory=dict)
 
 
+def _not_yet(approvals: Approvals) -> Approvals:
+    """A rule that nothing enforces would be a lie; it is refused until it is enforced."""
+    if approvals.required or approvals.owners:
+        raise ValueError("required approvals and owners are not available yet; protect the branch at the forge instead")
+    return approvals
+
+
 class Policy(Strict):
     """The rules every scope of the repository runs under; always the tracked branch's (I4)."""
 
@@ -211,7 +218,7 @@ class Policy(Strict):
     audit: Audit = Audit()
     budget: Budget = Budget()
     windows: Annotated[tuple[MaintenanceWindow, ...], BeforeValidator(none_is_no_items)] = ()
-    approvals: Approvals = Approvals()
+    approvals: Annotated[Approvals, AfterValidator(_not_yet)] = Approvals()
 
 
 class RepositorySpec(Strict):

@@ -44,7 +44,7 @@ def serve(ctx: click.Context, observe: bool) -> int:
 async def _serve(settings: Settings, state: Path, observe: bool, configured: bool) -> int:
     metrics = Metrics()
     install = await open_install(settings, state, os.environ, SystemClock(), metrics, configured=configured)
-    configure_logging(install.redact)
+    configure_logging(install.redact.event)
     stop = asyncio.Event()
     _stop_on_signals(stop)
     async with AsyncExitStack() as stack:

@@ -56,7 +56,7 @@ class Standalone:
             raise RefusedByPolicy(too_much, hint=f"look at the plan, then: --confirm {planned.plan.digest[:12]}")
         scope = planned.plan.scope
         record = await self.records.get(ScopeRecord, scope) or ScopeRecord(scope, LOCAL)
-        record = replace(record, outputs=planned.outputs())
+        record = replace(record, outputs=planned.outputs(), exports=planned.exports)
         listed = frozenset(Listed.of(c) for c in planned.plan.changes)
         plan = clear(planned.plan, [Allowance(ClearedBy.CALLER, self.caller, "", listed)])
         decision = Decision(Verdict.GO, plan)

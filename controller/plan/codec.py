@@ -93,6 +93,7 @@ def _read(hint: Any, data: Json) -> Any:
         item = typing.get_args(hint)[1]
         return {k: _read(item, v) for k, v in data.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        data = data[_TAG_OF[hint]] if hint in _TAG_OF and _TAG_OF[hint] in data else data
         known = _hints(hint)
         return hint(**{k: _read(known[k], v) for k, v in data.items() if k in known})
     if isinstance(hint, type) and issubclass(hint, Enum):

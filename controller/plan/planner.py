@@ -157,8 +157,13 @@ def _staying(objects: Sequence[Seen], effects: Sequence[Effect]) -> Iterable[tup
             yield seen, seen.claims
         elif effect.action is Action.DESTROY:
             yield seen, seen.claims - effect.frees
-        elif effect.action is Action.FORGET:
+        elif effect.action is Action.FORGET or _is_another(effect, seen):
             yield seen, seen.claims
+
+
+def _is_another(effect: Effect, seen: Seen) -> bool:
+    """What is to be created finds its name held by someone else's object."""
+    return effect.action is Action.CREATE and bool(effect.steps) and seen.uid != effect.uid
 
 
 def _holder(seen: Seen) -> str:

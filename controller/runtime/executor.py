@@ -15,7 +15,7 @@ from controller.blueprint.entry import Probe
 from controller.errors import AlmaError
 from controller.plan.health import HealthState
 from controller.plan.resource import ObjectKey
-from controller.plan.step import Fence, OpId, Prior, Receipt, ReceiptState, Step, op_id
+from controller.plan.step import Fence, OpId, Phase, Prior, Receipt, ReceiptState, Step, op_id
 from controller.runtime.clock import Clock, backoff_s
 from controller.runtime.run import (
     Acted,
@@ -290,7 +290,8 @@ class _Driver:
     async def _verify(self, leg: Leg) -> None:
         effect = self.state.works[leg.work].change.effect
         assert effect.probe is not None, "a check leg exists only with a probe"
-        await self._healthy(leg.work, effect.key, effect.probe)
+        key = effect.key if leg.kind is LegKind.CHECK else _restored_key(self.state.works[leg.work])
+        await self._healthy(leg.work, key, effect.probe)
 
     async def _healthy(self, work: int, key: ObjectKey, probe: Probe) -> None:
         """Ask until it is healthy, three times in a row degraded, or the time is over."""
@@ -492,3 +493,10 @@ class _Driver:
             if not heard.done():
                 heard.set_result(None)
         self._hooks.progressed(self.state, events)
+
+
+def _restored_key(work: Work) -> ObjectKey:
+    """Under which key the object stands again after an undo: the one its first cut found it under (a rename has
+    planned another)."""
+    steps = (s.for_run(work.short) for s in work.change.effect.steps if s.phase is Phase.CUT and s.expects.uid)
+    return next((s.key for s in steps), work.change.effect.key)

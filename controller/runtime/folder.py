@@ -33,7 +33,8 @@ class Folder:
         """Raises InvalidInput with every mistake at its place."""
         kept = blueprint_files(self.files, scope, self.repository.prices)
         loaded = load_scope({f: self.files[f] for f in kept}, scope)
-        return Wanted(scope.name, "worktree", loaded.entries, scope.targets or targets, allow, self._content(kept))
+        content = self._content(kept)
+        return Wanted(scope.name, "worktree", loaded.entries, scope.targets or targets, allow, content, scope.outputs)
 
     def _content(self, kept: tuple[str, ...]) -> str:
         digest = hashlib.sha256()

@@ -37,7 +37,6 @@ from controller.runtime.records import IprRecord, Records, RunRecord, ScopeRecor
 from controller.runtime.reviewing import Judged, Reviewing, monthly_costs
 from controller.runtime.run import RunWord
 from controller.runtime.source import RepositorySource
-from controller.runtime.work_queue import Priority
 from controller.telemetry import Metrics
 
 _log = structlog.get_logger("ipr")
@@ -63,11 +62,11 @@ class Iprs:
         clock: Clock,
         metrics: Metrics,
         install: str,
-        public_url: str | None = None,
     ) -> None:
         self._repository, self._forge, self._reviewing = repository, forge, reviewing
         self._answering, self._records, self._clock, self._metrics = answering, records, clock, metrics
-        self._install, self._public_url = install, public_url
+        self._install = install
+        self._open_scopes: dict[int, frozenset[str]] = {}  # open pull request → scopes it touches
         self._moving: dict[str, RunRecord] = {}  # run id → newest progress, not yet in the journal
 
     def run_moved(self, run: RunRecord) -> None:
@@ -76,7 +75,11 @@ class Iprs:
         if len(self._moving) > 200:
             del self._moving[next(iter(self._moving))]
 
-    async def look(self, number: int, priority: Priority) -> float:
+    def touching(self, scope: str) -> tuple[int, ...]:
+        """Open pull requests whose plan was made against this scope: to be planned again when it moves."""
+        return tuple(n for n, scopes in self._open_scopes.items() if scope in scopes)
+
+    async def look(self, number: int) -> float:
         """Bring what we say on one pull request in line with what is. Returns seconds until the next look is due;
         raises ForgeUnavailable when the forge must be left alone for a while."""
         pull = await self._forge.pull(number)
@@ -97,18 +100,20 @@ class Iprs:
         )
         record = await self._answer_commands(record, pull)
         if pull.state is PullState.OPEN:
-            return await self._open(record, pull, priority)
+            return await self._open(record, pull)
+        self._open_scopes.pop(number, None)
         return await self._ended(record, pull)
 
     # --- open: the review ---
 
-    async def _open(self, record: IprRecord, pull: PullRequest, priority: Priority) -> float:
+    async def _open(self, record: IprRecord, pull: PullRequest) -> float:
         began_s = self._clock.now_s()
         await self._repository.mirror.fetch(commits=[pull.head_sha])
         judged = await self._reviewing.review(
             self._repository, pull, await self._trusted(pull), self._clock.wall().date()
         )
         record = replace(record, head_sha=pull.head_sha, base_sha=self._repository.head or "", final=False, runs=())
+        self._open_scopes[record.number] = frozenset(r.scope for r in judged.reviewed)
         record = await self._write(record, judged.review, (), judged)
         if record.head_sha == pull.head_sha:
             self._metrics.observe("alma_ipr_review_duration_seconds", self._clock.now_s() - began_s)
@@ -194,8 +199,11 @@ class Iprs:
         self, record: IprRecord, review: Review, progress: Sequence[RunProgress], judged: Judged | None
     ) -> IprRecord:
         """The comment, then the aggregates, then the scopes (design.md 5); only what differs is sent."""
-        review = replace(review, links=self._links(record))
         made = rendered(review, progress, self._marker(record))
+        if made.hidden and judged:
+            # What the comment cannot show, nobody has seen: it always waits for confirm (design.md 5).
+            review = _waiting_for_hidden(review, len(made.hidden))
+            made = rendered(review, progress, self._marker(record))
         body_hash = hashlib.sha256(made.body.encode()).hexdigest()
         if judged:
             shown = frozenset(Listed.of(c) for c in made.listed)
@@ -209,20 +217,13 @@ class Iprs:
             )
             record = replace(record, comment_id=comment_id, body_hash=body_hash)
         for line in statuses(review, progress):
-            status = Status(line.context, StatusState(line.state), line.description, self._url(record))
+            status = Status(line.context, StatusState(line.state), line.description)
             await self._forge.write_status(record.head_sha, status)
         await self._save(record)
         return record
 
     def _marker(self, record: IprRecord) -> str:
         return f"<!-- alma:{self._install}:{record.repository}:{record.number} -->"
-
-    def _url(self, record: IprRecord) -> str | None:
-        return f"{self._public_url}/ipr/{record.repository}/{record.number}" if self._public_url else None
-
-    def _links(self, record: IprRecord) -> dict[str, str]:
-        url = self._url(record)
-        return {"full plan": url} if url else {}
 
     # --- commands ---
 
@@ -254,6 +255,15 @@ class Iprs:
     async def _stored_review(self, record: IprRecord) -> Review | None:
         body = await self._records.journal.document("review", record.key)
         return None if body is None else from_json(Review, body)
+
+
+def _waiting_for_hidden(review: Review, hidden: int) -> Review:
+    reason = f"{hidden} changes do not fit into the comment"
+    scopes = tuple(
+        replace(s, waits=(*s.waits, reason)) if s.plan and s.plan.changes and reason not in s.waits else s
+        for s in review.scopes
+    )
+    return replace(review, scopes=scopes)
 
 
 def _progress(run: RunRecord, continues_in: int | None) -> RunProgress:

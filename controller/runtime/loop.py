@@ -128,7 +128,7 @@ class Loop:
             return self._interval_s, Priority.POLL
         if what == "ipr":
             repository, _, number = name.rpartition("/")
-            after_s = await self._iprs[repository].look(int(number), item.priority)
+            after_s = await self._iprs[repository].look(int(number))
             return after_s, Priority.PULL_REQUEST
         wait_s = self._throttled(name, item.priority)
         if wait_s:

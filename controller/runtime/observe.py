@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from controller.plan.resource import Snapshot
 from controller.runtime.clock import Clock
 from controller.telemetry import Metrics
+from controller.token_bucket import TokenBucket
 from engines.engine import Ask, Engine, EngineError
 
 _TOGETHER = 8  # targets read at once
@@ -34,9 +35,15 @@ class Observer:
     """Readings of all targets of this install."""
 
     def __init__(
-        self, engines: Mapping[str, Engine], engine_of: Mapping[str, str], metrics: Metrics, clock: Clock
+        self,
+        engines: Mapping[str, Engine],
+        engine_of: Mapping[str, str],
+        buckets: Mapping[str, TokenBucket],
+        metrics: Metrics,
+        clock: Clock,
     ) -> None:
-        self._engines, self._engine_of, self._metrics, self._clock = engines, engine_of, metrics, clock
+        self._engines, self._engine_of, self._buckets = engines, engine_of, buckets
+        self._metrics, self._clock = metrics, clock
         self._gathering: dict[str, _Gathering] = {}
         self._reading: dict[str, asyncio.Lock] = {t: asyncio.Lock() for t in engines}
         self._slots = asyncio.Semaphore(_TOGETHER)
@@ -55,9 +62,17 @@ class Observer:
         mine = _Gathering([ask], asyncio.get_running_loop().create_future())
         self._gathering[target] = mine
         async with self._reading[target], self._slots:
+            await self._token(target)
             del self._gathering[target]
             await self._settle(target, mine)
         return mine.answer.result()
+
+    async def _token(self, target: str) -> None:
+        """One token of the target's bucket a reading; whoever asks meanwhile shares it."""
+        bucket = self._buckets[target]
+        while not bucket.take():
+            await self._clock.sleep(bucket.wait_s() + 0.001)
+        self._metrics.gauge("alma_token_bucket_tokens", bucket.tokens, f"target:{target}")
 
     async def _settle(self, target: str, gathered: _Gathering) -> None:
         began_s = self._clock.now_s()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Protocol
 
 from controller.blueprint.entry import Entry
-from controller.blueprint.value import Secret, markers
+from controller.blueprint.value import Output, Secret, Value, markers
 from controller.blueprint.value import replace as substitute
 from controller.errors import InvalidInput, Problem, Unreachable
 from controller.plan.change import Plan
 from controller.plan.graph import DesiredGraph, Placement, desired_graph
 from controller.plan.planner import make_plan
-from controller.plan.resource import Allow, Kind, Part, Seen, Snapshot
+from controller.plan.resource import Allow, Desired, Kind, Part, Seen, Snapshot
 from controller.plan.step import Effect
 from controller.runtime.observe import Observer, TargetUnreadable
 from engines.engine import Ask, Engine, EngineError
@@ -30,6 +31,7 @@ class Wanted:
     targets: Mapping[str, tuple[str, ...]]  # engine → targets, the first is the default
     allow: Allow = Allow()
     tree: str = ""  # id of the content: equal trees want equal things
+    exports: Mapping[str, Output] = field(default_factory=dict)  # what other scopes may use of this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Planned:
     snapshots: Mapping[str, Snapshot]
     effects: Mapping[str, tuple[Effect, ...]]
     plan: Plan
+    exports: Mapping[str, Output] = field(default_factory=dict)  # what other scopes may use of this one
 
     def owned(self) -> Iterator[Seen]:
         """The scope's current live objects."""
@@ -75,10 +78,11 @@ class Planning:
     kinds: Mapping[str, Mapping[str, Kind]]  # engine name → type → kind
     observer: Observer
     secrets: Secrets
+    today: Callable[[], date]
 
     def graph(self, wanted: Wanted, pins: Mapping[str, str] | None = None) -> DesiredGraph:
         """Expand without asking anyone. Raises InvalidInput with all mistakes."""
-        entries = self._with_hashes(wanted)
+        entries = tuple(tolerant(e, self.today()) for e in self._with_hashes(wanted))
         return desired_graph(wanted.scope, entries, Placement(wanted.targets, self.kinds, wanted.allow), pins)
 
     async def plan(
@@ -91,7 +95,8 @@ class Planning:
         """The whole way from entries to a plan. Raises InvalidInput, RefusedByPolicy, Unreachable."""
         graph = self.graph(wanted, pins)
         snapshots = await self.read(graph)
-        return await self.plan_against(graph, snapshots, wanted.revision, former_edges)
+        planned = await self.plan_against(graph, snapshots, wanted.revision, former_edges)
+        return replace(planned, exports=wanted.exports)
 
     async def read(self, graph: DesiredGraph) -> Mapping[str, Snapshot]:
         """Snapshots of every target of the scope. Raises Unreachable naming the target."""
@@ -109,15 +114,23 @@ class Planning:
         former_edges: Mapping[str, Sequence[str]] | None = None,
     ) -> Planned:
         """Preview on every target at once, then the pure planner."""
-        targets = list(graph.desired)
+        effects = await self._preview(graph.desired, snapshots, graph.scope)
+        known = _known_outputs(snapshots, effects)
+        resolved = {t: _resolved(objects, known) for t, objects in graph.desired.items()}
+        if resolved != graph.desired:
+            effects = await self._preview(resolved, snapshots, graph.scope)
+        return Planned(graph, snapshots, effects, make_plan(graph, snapshots, effects, revision, former_edges))
+
+    async def _preview(
+        self, desired: Mapping[str, tuple[Desired, ...]], snapshots: Mapping[str, Snapshot], scope: str
+    ) -> dict[str, tuple[Effect, ...]]:
         try:
             previews = await asyncio.gather(
-                *(self.engines[t].preview(graph.desired[t], snapshots[t], graph.scope) for t in targets)
+                *(self.engines[t].preview(objects, snapshots[t], scope) for t, objects in desired.items())
             )
         except EngineError as e:
             raise Unreachable(f"a target could not be asked: {e}", hint="it is tried again") from e
-        effects = dict(zip(targets, previews, strict=True))
-        return Planned(graph, snapshots, effects, make_plan(graph, snapshots, effects, revision, former_edges))
+        return dict(zip(desired, previews, strict=True))
 
     def _ask(self, graph: DesiredGraph, target: str) -> Ask:
         objects = graph.desired[target]
@@ -154,3 +167,41 @@ class Planning:
         specs = substitute(entry.specs, fill)
         assert isinstance(specs, dict), "a map stays a map"
         return replace(entry, specs=specs)
+
+
+def _known_outputs(
+    snapshots: Mapping[str, Snapshot], effects: Mapping[str, tuple[Effect, ...]]
+) -> dict[tuple[str, str], Value]:
+    """Outputs that this plan leaves as they are: those of resources in sync. The others stay `${…}` (engine.md)."""
+    moving = {str(e.resource) for per_target in effects.values() for e in per_target if e.steps}
+    return {
+        (seen.mark.resource, key): value
+        for snapshot in snapshots.values()
+        for seen in snapshot.objects
+        if seen.mark and seen.part is Part.CURRENT and seen.mark.resource not in moving
+        for key, value in seen.outputs.items()
+    }
+
+
+def _resolved(objects: tuple[Desired, ...], known: Mapping[tuple[str, str], Value]) -> tuple[Desired, ...]:
+    """What is wanted, with every known output in its place: a changed reference or address is then a change."""
+
+    def fill(leaf: object) -> object:
+        return known.get((leaf.resource, leaf.key), leaf) if isinstance(leaf, Output) else leaf
+
+    def filled(one: Desired) -> Desired:
+        if not any(isinstance(m, Output) and (m.resource, m.key) in known for m in markers(one.fields)):
+            return one
+        fields, private = substitute(one.fields, fill), substitute(one.private, fill)
+        assert isinstance(fields, dict) and isinstance(private, dict), "maps stay maps"
+        return replace(one, fields=fields, private=private)
+
+    return tuple(filled(one) for one in objects)
+
+
+def tolerant(entry: Entry, today: date) -> Entry:
+    """Fields tolerated until a date count as ignored through that day; afterwards they heal."""
+    fields = tuple(t.field for t in entry.tolerate if t.until >= today)
+    if not fields:
+        return entry
+    return replace(entry, lifecycle=replace(entry.lifecycle, ignore=(*entry.lifecycle.ignore, *fields)))

@@ -142,6 +142,7 @@ class Reconciler:
         self._serving, self._intervals = serving, intervals
         self._heals = HealBudget(clock)
         self._accepted: set[str] = set()
+        self._first_seen: dict[str, tuple[str, float]] = {}  # scope → content not verified yet, since when
 
     # --- the main function ---
 
@@ -171,6 +172,8 @@ class Reconciler:
             self._accepted.add(record.scope)
         record = replace(record, orphaned=False, path=head.path, seen_revision=head.revision)
         record = self._without_what_has_ended(record, head)
+        if head.tree != record.good_tree and self._first_seen.get(record.scope, ("", 0.0))[0] != head.tree:
+            self._first_seen[record.scope] = (head.tree, self._clock.now_s())
         began_s = self._clock.now_s()
         try:
             return await self._toward(record, head)
@@ -265,6 +268,7 @@ class Reconciler:
     async def _synced(self, record: ScopeRecord, head: ScopeHead, planned: Planned) -> Requeue:
         """What is there is what is wanted: this is the last good state from now on."""
         await self._settling.no_longer_waiting(record, "the live state has come to agree")
+        self._measure_synced(record, head)
         self._heals.calm(record.scope)
         record = replace(
             record,
@@ -277,11 +281,19 @@ class Reconciler:
             drift=(),
             contested=False,
             outputs=planned.outputs(),
+            exports=planned.exports,
+            restart_pending=tuple(sorted({s.mark.resource for s in planned.owned() if s.mark and s.pending})),
         )
         await self._note(record, SyncState.SYNCED, _health(planned), "")
         await self._settling.synced(record, head.revision)
         self._metrics.count("alma_reconcile", record.scope, "synced")
         return Requeue(self._intervals.drift_s)
+
+    def _measure_synced(self, record: ScopeRecord, head: ScopeHead) -> None:
+        """From first seeing a revision to finding it verified; once per revision."""
+        first = self._first_seen.pop(record.scope, None)
+        if first and first[0] == head.tree:
+            self._metrics.observe("alma_merge_to_synced_seconds", self._clock.now_s() - first[1], record.scope)
 
     async def _wait(self, record: ScopeRecord, head: ScopeHead, planned: Planned, decision: Decision) -> ScopeRecord:
         run = await self._settling.waiting(record, head.revision, head.tree, decision, self._new_id)
@@ -316,7 +328,6 @@ class Reconciler:
 
     async def _orphan(self, record: ScopeRecord) -> None:
         record = replace(record, orphaned=True)
-        self._metrics.gauge("alma_scope_orphaned", 1, record.scope)
         await self._note(record, SyncState.UNKNOWN, record.health, "in no alma.yaml any more; nothing is deleted")
 
     # --- runs ---
@@ -324,7 +335,7 @@ class Reconciler:
     async def _deploy(self, record: ScopeRecord, head: ScopeHead, planned: Planned, decision: Decision) -> None:
         """Begin a run and carry it to its end; then settle."""
         heal = is_heal(decision.plan, record)
-        record = replace(record, outputs=planned.outputs())
+        record = replace(record, outputs=planned.outputs(), exports=planned.exports)
         if heal:
             self._heals.spend(record.scope)
             record = replace(record, drift=drift_items(decision.plan, record.drift, self._clock.wall()))
@@ -406,11 +417,22 @@ class Reconciler:
         if after != await self._records.get(ScopeRecord, record.scope):
             await self._records.save("scope.seen", after)
         show_scope(self._metrics, after)
+        show_drift(self._metrics, after, self._planning.engine_of, self._clock.wall())
         return after
+
+
+def show_drift(metrics: Metrics, record: ScopeRecord, engine_of: Mapping[str, str], now: datetime) -> None:
+    """How many objects drifted per engine, and since when the oldest is known."""
+    for engine in sorted(set(engine_of.values())):
+        drifted = {d.resource for d in record.drift if engine_of.get(d.target) == engine}
+        metrics.gauge("alma_drift_resources", len(drifted), record.scope, engine)
+    oldest = min((datetime.fromisoformat(d.since) for d in record.drift), default=now)
+    metrics.gauge("alma_drift_age_seconds", max(0.0, (now - oldest).total_seconds()), record.scope)
 
 
 def show_scope(metrics: Metrics, record: ScopeRecord) -> None:
     """The scope's two facts as metrics."""
+    metrics.gauge("alma_scope_orphaned", 1 if record.orphaned else 0, record.scope)
     metrics.one_of("alma_scope_sync_status", record.sync, tuple(SyncState), record.scope)
     metrics.one_of("alma_scope_health", record.health, tuple(HealthState), record.scope)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from controller.blueprint.value import Output
 from controller.journal.journal import Journal
 from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
@@ -76,11 +77,17 @@ class ScopeRecord:
     drift: tuple[DriftItem, ...] = ()
     contested: bool = False  # someone keeps undoing our heals (I18)
     outputs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # resource id → outputs
+    exports: Mapping[str, Output] = field(default_factory=dict)  # what alma.yaml lets other scopes use
     restart_pending: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         return self.scope
+
+    def exported(self, name: str) -> object:
+        """The present value of a declared output; None where it is not known."""
+        source = self.exports.get(name)
+        return self.outputs.get(source.resource, {}).get(source.key) if source else None
 
 
 @dataclass(frozen=True, slots=True)

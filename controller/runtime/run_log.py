@@ -12,12 +12,13 @@ from controller.plan.codec import from_json, to_json
 from controller.runtime import run as machine
 from controller.runtime.run import Event
 
+# None of these kinds may be one that `Records.save` writes ("run.ended"): both tell of the run in one stream.
 _EVENTS: Mapping[str, type[Any]] = {
     "run.begun": machine.Begun,
-    "run.intended": machine.Intended,
-    "run.acted": machine.Acted,
-    "run.ended": machine.Ended,
-    "run.never-acted": machine.NeverActed,
+    "run.op-intended": machine.Intended,
+    "run.op-acted": machine.Acted,
+    "run.op-ended": machine.Ended,
+    "run.op-never-acted": machine.NeverActed,
     "run.leg-done": machine.LegDone,
     "run.leg-failed": machine.LegFailed,
     "run.drained": machine.Drained,

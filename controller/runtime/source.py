@@ -94,7 +94,9 @@ class RepositorySource:
             self._loaded.put(content, loaded)
         if isinstance(loaded, InvalidInput):
             raise loaded
-        return Wanted(scope.name, revision, loaded.entries, self.targets(scope), self.granted.allow, content)
+        return Wanted(
+            scope.name, revision, loaded.entries, self.targets(scope), self.granted.allow, content, scope.outputs
+        )
 
     async def prices(self, revision: str, config: Repository) -> bytes | None:
         """The repository's price book at a commit, if it names one that is there."""

@@ -52,8 +52,10 @@ class StepFiller:
         fresh = run_outputs(state).get(marker.resource, {})
         if marker.key in fresh:
             return fresh[marker.key]
-        scope = marker.resource.split("/")[1 if marker.resource.startswith(_SCOPES) else 0]
-        record = await self._records.get(ScopeRecord, scope)
+        if marker.resource.startswith(_SCOPES):
+            other = await self._records.get(ScopeRecord, marker.resource.removeprefix(_SCOPES))
+            return other.exported(marker.key) if other else None
+        record = await self._records.get(ScopeRecord, marker.resource.partition("/")[0])
         return record.outputs.get(marker.resource, {}).get(marker.key) if record else None
 
 

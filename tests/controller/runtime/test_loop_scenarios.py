@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from controller.operations.access import os_actor
 from controller.plan.health import SyncState
 from controller.plan.resource import ObjectKey
 from controller.runtime.run import RunWord
-from controller.runtime.work_queue import Priority
+from controller.runtime.work_queue import Item, Priority
 from engines.simulation import tamper as by_hand
 from engines.simulation.world import World
 from tests.controller.runtime.estate import (
@@ -325,6 +327,66 @@ async def test_secrets_reach_the_platform_and_nothing_else(tmp_path: Path) -> No
         assert "hunter2" not in await home.comment(1)
     for file in (tmp_path / "state").glob("alma.db*"):
         assert b"hunter2" not in file.read_bytes()
+
+
+async def test_an_output_of_another_scope_reaches_who_declares_it(tmp_path: Path) -> None:
+    alma = (
+        "version: 1\nscopes:\n"
+        "  - name: base\n    path: base\n    outputs: {db: '${resources.data/db.outputs.address}'}\n"
+        "  - {name: apps, path: apps, depends_on: [base]}\n"
+    )
+    uses = WEB.replace("cpu: 1", 'cpu: 1, env: {DB: "${scopes.base.outputs.db}"}')
+    repo = Repo.make(
+        tmp_path / "git",
+        {"alma.yaml": alma, "base/data.yaml": blueprint(DB, name="data"), "apps/shop.yaml": blueprint(uses)},
+    )
+    async with estate(repo, tmp_path / "state") as home:
+        await home.settle(120)
+        address = (await home.scope("base")).exported("db")
+        assert home.world["simulation/container:apps-shop-web"]["fields"]["env.DB"] == address
+
+
+async def test_an_open_pull_request_is_planned_again_when_live_state_moves(home: Estate, repo: Repo) -> None:
+    repo.push({SHOP: blueprint(WEB, DB)}, "ipr/db")
+    await home.settle()
+    assert "1 to create" in await home.comment(1)
+    repo.push({SHOP: blueprint(WEB_2)})
+    await home.settle()
+    assert "conflicts" in await home.comment(1) or "web:2.0" not in await home.comment(1)
+
+
+async def test_a_tolerated_field_heals_only_after_its_date(tmp_path: Path) -> None:
+    tolerated = WEB[:-1] + ', tolerate: [{field: image, reason: "trial by hand", until: 2026-03-01}]}'
+    repo = Repo.make(tmp_path / "git", {"alma.yaml": ALMA_YAML, SHOP: blueprint(tolerated)})
+    async with estate(repo, tmp_path / "state") as home:
+        await home.settle()
+        await tamper(home, "simulation/container:prod-shop-web", "image", "trial:1")
+        await home.ask("reconcile", scope="prod")
+        await home.settle()
+        assert image(home) == "trial:1"
+        home.clock.wall_offset += timedelta(days=1)
+        await home.ask("reconcile", scope="prod")
+        await home.settle()
+        assert image(home) == "web:1.0"
+
+
+async def test_a_newer_revision_takes_over_a_run_that_waits_for_health(home: Estate, repo: Repo) -> None:
+    """The older run ends superseded at its barrier; the newer one retires what it had replaced."""
+    repo.push({SHOP: blueprint(WEB_BROKEN)}, "ipr/bad")
+    await home.settle()
+    waiting = home.clock.hold_after(1.0)
+    await home.ask("ipr.merge", number=1)
+    passes = asyncio.create_task(home.settle(60))
+    await waiting
+    repo.push({SHOP: blueprint(WEB_2.replace("256MB", "512MB"))})
+    await home.controller.loop.one(Item("repo:infra", Priority.WEBHOOK))
+    home.clock.release()
+    await passes
+    await home.settle()
+    words = [r.word for r in await home.runs()]
+    assert words == [RunWord.DONE, RunWord.SUPERSEDED, RunWord.DONE]
+    assert image(home) == "web:2.0"
+    assert [k for k in home.world if "web" in k] == ["simulation/container:prod-shop-web"]
 
 
 async def tamper(home: Estate, key: str, field: str, value: object) -> None:
