@@ -78,6 +78,11 @@ class ServerProcess:
         """The process id."""
         return self._process.pid
 
+    @property
+    def status(self) -> int:
+        """The exit status of the ended process, negative for a signal."""
+        return int(self._process.wait(_STOP_TIMEOUT_S))
+
     def running(self) -> bool:
         """True until the process has ended."""
         return self._process.poll() is None
