@@ -148,9 +148,7 @@ class Calls:
     async def _create(self, op: OpId, step: Step, request: Request, fence: Fence) -> Receipt:
         body = dict(request["body"])
         await self._volumes_are_there(body)
-        extra = {marks.IMAGE: str(request["image"])}
-        if request.get("refs"):
-            extra[marks.REFS] = json.dumps(request["refs"], sort_keys=True)
+        extra = {marks.IMAGE: str(request["image"]), marks.REFS: json.dumps(request.get("refs", {}), sort_keys=True)}
         mark = marks.labels(mark_of(request["mark"], self._install, op))
         body["Labels"] = {**(body.get("Labels") or {}), **extra, **mark}
         call = Call("POST", "/containers/create", {"name": step.key.name}, body, timeout_s=WRITE_TIMEOUT_S)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from controller.blueprint.value import Output, Secret, Text, Value, markers
+from controller.blueprint.value import Output, Secret, Text, Value, markers, replace
 from controller.plan.diff import covers
 from controller.plan.resource import Claim, ClaimKind, Fields, Masked
 from engines.docker import image, marks
@@ -354,22 +354,14 @@ def _live_device(found: Mapping[str, str]) -> str:
 # --- references and claims -----------------------------------------------------------------------------------------
 
 
-def refs(fields: Fields) -> dict[str, str]:
-    """Path → how its markers read, so that `${a}` changed to `${b}` is seen although no value is known. References
-    stand in Git anyway; this is no hash of a spec (I27)."""
-    return {path: _written(value) for path, value in sorted(fields.items()) if any(True for _ in markers(value))}
+def refs(fields: Fields) -> dict[str, Value]:
+    """Path → its value with every secret as its reference, so that `${a}` changed to `${b}` is seen although no value
+    is known. References stand in Git anyway; this is no hash of a spec (I27)."""
+    return {p: replace(v, _as_reference) for p, v in sorted(fields.items()) if p in secret_paths(fields)}
 
 
-def _written(value: Value) -> str:
-    if isinstance(value, Secret):
-        return f"${{secret:{value.ref}}}"
-    if isinstance(value, Output):
-        return f"${{{value.resource}.{value.key}}}"
-    if isinstance(value, Text):
-        return "".join(p if isinstance(p, str) else _written(p) for p in value.parts)
-    if isinstance(value, list | tuple):
-        return json.dumps([_written(v) for v in value])
-    return str(value)
+def _as_reference(leaf: object) -> object:
+    return f"${{secret:{leaf.ref}}}" if isinstance(leaf, Secret) else leaf
 
 
 def secret_paths(fields: Fields) -> frozenset[str]:

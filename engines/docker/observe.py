@@ -175,9 +175,10 @@ def short_of(count: int, listed: Sequence[Raw]) -> str | None:
     return f"the host has {count} containers and listed {len(listed)}"
 
 
-def _refs(text: str) -> dict[str, str]:
+def _refs(text: str) -> dict[str, Value]:
     try:
         found = json.loads(text)
     except ValueError:
         return {}
-    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+    listed = found.items() if isinstance(found, dict) else ()
+    return {str(k): tuple(v) if isinstance(v, list) else v for k, v in listed}

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.blueprint.entry import Disruption, OnDelete, Probe, ProbeKind, UpdateOrder
-from controller.blueprint.value import Value
-from controller.plan.diff import three_way
+from controller.blueprint.value import Value, markers
+from controller.plan.diff import three_way, without
 from controller.plan.resource import (
     ClaimKind,
     Desired,
@@ -220,22 +220,22 @@ def _changes(match: Match) -> tuple[FieldChange, ...]:
     before = seen.mark.fields if seen.mark else frozenset()
     if desired.private.get("job") and live.get("running") == "finished":
         wanted["running"] = "finished"
-    changed = three_way(wanted, live, before, desired.lifecycle.ignore)
-    return tuple(sorted((*changed, *_moved_references(desired, seen, changed)), key=lambda c: c.path))
+    changed = three_way(wanted, live, before)
+    moved = _moved_references(desired, seen, changed)
+    return without(sorted((*changed, *moved), key=lambda c: c.path), desired.lifecycle.ignore)
 
 
 def _moved_references(desired: Desired, seen: Seen, known: Iterable[FieldChange]) -> list[FieldChange]:
-    """Values that are references on both sides, but not to the same thing."""
-    if seen.mark is None or "refs" not in seen.fields:
+    """Values with secrets in them that are not what they were made from: another reference, or another text around
+    it. One that waits for an output of another resource is not compared."""
+    before = seen.fields.get("refs")
+    if seen.mark is None or not isinstance(before, Mapping):
         return []
-    before = seen.fields["refs"]
-    assert isinstance(before, Mapping)
     said = {c.path for c in known}
-    hidden = container.secret_paths(desired.fields)
     return [
-        FieldChange(path, before.get(path), text, path in hidden)
+        FieldChange(path, before.get(path), text, sensitive=True)
         for path, text in container.refs(desired.fields).items()
-        if before.get(path) != text and path not in said
+        if path not in said and before.get(path) != text and not any(True for _ in markers(text))
     ]
 
 

@@ -108,6 +108,7 @@ class Run:
     id: str = "run1"
     allow: Allow = Allow()
     secrets: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[tuple[str, str], object] = field(default_factory=dict)
     done: list[Done] = field(default_factory=list)
     number: int = 0
     sent: list[str] = field(default_factory=list)
@@ -126,7 +127,7 @@ class Run:
         op = op_id(self.id, TARGET, step.key, self.number, undo=undo)
         prior = await self.engine.prior(step, PlainSeal())
         self.sent.append(str(step.request["call"]))
-        receipt = await self.engine.do(op, step, prior, Values(self.secrets, allow=self.allow), Held())
+        receipt = await self.engine.do(op, step, prior, Values(self.secrets, self.outputs, allow=self.allow), Held())
         while receipt.state is ReceiptState.RUNNING:
             await asyncio.sleep(0.02)
             receipt = await self.engine.poll(receipt)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from controller.blueprint.entry import Probe, ProbeKind
-from controller.blueprint.value import Secret, Text
+from controller.blueprint.entry import Entry, Probe, ProbeKind
+from controller.blueprint.value import Output, Secret, Text
 from controller.plan.health import HealthState
 from controller.plan.step import Action
 from engines.docker.engine import DockerEngine
@@ -150,6 +150,33 @@ async def test_another_reference_is_a_change_though_no_value_is_known(
     assert await still_to_do(engine, [web(env={"URL": one("@db1")})]) == []
     effect = only(await plan(engine, [web(env={"URL": one("@db2")})]), "web")
     assert [(c.path, c.sensitive) for c in effect.fields] == [("env.URL", True)]
+
+
+async def test_an_output_beside_a_secret_is_compared_once_it_is_known(
+    engine: DockerEngine, docker_host: DockerDaemon
+) -> None:
+    """Made while the output was unknown, planned again with its value, and again without: never a change by itself."""
+
+    def one(address: str | Output) -> Entry:
+        return web(env={"URL": Text(("db://", Secret(REF), "@", address))})
+
+    unknown = Output("prod/shop/db", "address")
+    run = Run(engine, secrets={REF: "x"}, outputs={("prod/shop/db", "address"): "10.9.9.9"})
+    await run.carry_out(await plan(engine, [one(unknown)]))
+    assert await still_to_do(engine, [one("10.9.9.9")]) == []
+    assert await still_to_do(engine, [one(unknown)]) == []
+    assert [c.path for c in only(await plan(engine, [one("10.9.9.8")]), "web").fields] == ["env.URL"]
+
+
+async def test_a_value_that_becomes_a_secret_is_hidden_from_then_on(
+    engine: DockerEngine, docker_host: DockerDaemon
+) -> None:
+    await deploy(engine, [web(env={"P": "plain"})])
+    hidden = web(env={"P": Secret(REF, mask("plain").keyed_hash)})
+    assert [c.path for c in only(await plan(engine, [hidden]), "web").fields] == ["env.P"]
+    await deploy(engine, [hidden], "run2", secrets={REF: "plain"})
+    assert await still_to_do(engine, [hidden]) == []
+    assert "plain" not in repr((await observe(engine)).objects[0].fields["env.P"])
 
 
 async def test_a_file_changed_by_hand_is_drift(engine: DockerEngine, docker_host: DockerDaemon) -> None:
