@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from controller.blueprint.cycles import cycles, shown_cycle
 from controller.blueprint.entry import Entry
 from controller.errors import InvalidInput, Problem
 from controller.plan.codec import public_json
@@ -56,11 +57,13 @@ def desired_graph(
         objects, wrong = item.kind.expand(item.entry, about)
         desired[item.target].extend(objects)
         problems.extend(wrong)
-    problems.extend(_twins(desired, {e.id: e for e in entries}))
+    by_id = {e.id: e for e in entries}
+    edges = _edges(entries, desired)
+    problems.extend(_twins(desired, by_id))
+    problems.extend(_rings(edges, by_id))
     if problems:
         raise InvalidInput(problems, hint="nothing was changed; mend the lines above")
     ordered = {t: tuple(sorted(d, key=lambda o: (o.resource, o.key))) for t, d in desired.items()}
-    edges = {e.id: e.dependencies for e in entries}
     return DesiredGraph(
         scope=scope,
         entries=tuple(sorted(entries, key=lambda e: (e.blueprint, e.name))),
@@ -73,7 +76,7 @@ def desired_graph(
 
 def waves(floors: Mapping[str, int], edges: Mapping[str, Iterable[str]]) -> dict[str, int]:
     """Each id's wave: at least its floor (`wave: N`), and above every id it depends on. No recursion: chains may be
-    thousands long. Cycles were refused by the loader."""
+    thousands long. `edges` has no cycle."""
     result: dict[str, int] = {}
     for start in floors:
         stack = [start]
@@ -87,6 +90,25 @@ def waves(floors: Mapping[str, int], edges: Mapping[str, Iterable[str]]) -> dict
             above = (result[d] + 1 for d in edges.get(current, ()) if d in result)
             result[current] = max(floors[current], *above, 0)
     return result
+
+
+def _edges(entries: Sequence[Entry], desired: Mapping[str, Sequence[Desired]]) -> dict[str, tuple[str, ...]]:
+    """Written dependencies, and what `specs` name: a network or volume is there before what uses it."""
+    edges = {e.id: e.dependencies for e in entries}
+    for objects in desired.values():
+        for one in objects:
+            if one.needs:
+                who = str(one.resource)
+                edges[who] = tuple(dict.fromkeys((*edges[who], *one.needs)))
+    return edges
+
+
+def _rings(edges: Mapping[str, tuple[str, ...]], entries: Mapping[str, Entry]) -> list[Problem]:
+    """The loader refused cycles of written dependencies; what `specs` name can close one too."""
+    return [
+        entries[ring[0]].problem("dependencies", f"resources wait for each other: {shown_cycle(ring)}")
+        for ring in cycles(edges)
+    ]
 
 
 def fingerprint(desired: Mapping[str, Sequence[Desired]]) -> str:
