@@ -28,10 +28,12 @@ class HealBudget:
         times = self._recent(record.scope)
         if len(times) >= _MOST:
             return f"contested: healed {len(times)} times within {_WITHIN_S / 60:.0f} minutes"
-        if not times:
-            return ""
-        delay_s = _FIRST_DELAY_S * 2 ** (len(times) - 1)
-        return "" if self._clock.now_s() - times[-1] >= delay_s else f"healed just now, again after {delay_s:.0f} s"
+        return f"healed just now, again after {_delay_s(times):.0f} s" if self.left_s(record.scope) > 0 else ""
+
+    def left_s(self, scope: str) -> float:
+        """Seconds until the growing delay after the last heal is over; 0 if it is."""
+        times = self._recent(scope)
+        return max(0.0, times[-1] + _delay_s(times) - self._clock.now_s()) if times else 0.0
 
     def is_contested(self, scope: str) -> bool:
         return len(self._recent(scope)) >= _MOST
@@ -52,6 +54,10 @@ class HealBudget:
     def _recent(self, scope: str) -> list[float]:
         floor_s = self._clock.now_s() - _WITHIN_S
         return [t for t in self._times.get(scope, []) if t > floor_s]
+
+
+def _delay_s(times: Sequence[float]) -> float:
+    return _FIRST_DELAY_S * 2.0 ** (len(times) - 1)
 
 
 def drift_items(plan: Plan, before: Sequence[DriftItem], now: datetime) -> tuple[DriftItem, ...]:

@@ -310,7 +310,9 @@ class Reconciler:
 
     async def _heal_good(self, record: ScopeRecord, head: ScopeHead) -> Requeue:
         """Healing against the last good state goes on while the head may not run."""
-        again = Requeue(self._intervals.waiting_s, Priority.POLL)
+        # A heal that came too soon after the last one is due when its delay is over, not at the next interval.
+        left_s = self._heals.left_s(record.scope) or self._intervals.waiting_s
+        again = Requeue(min(left_s, self._intervals.waiting_s), Priority.POLL)
         if not record.good_revision or record.good_tree == head.tree or record.pause or record.parked:
             return again
         try:
