@@ -32,6 +32,7 @@ from controller.review.report import Narrative, Review
 from controller.runtime.clearances import MergedReviews
 from controller.runtime.ipr import Iprs
 from controller.runtime.loop import Loop, Rates
+from controller.runtime.parse_worker import ParseWorker
 from controller.runtime.reconciler import Intervals, Reconciler, Serving
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.repository_look import RepositoryLook
@@ -115,7 +116,9 @@ async def build_controller(
     settings = install.settings
     configure_git(int(_GIT_TIMEOUT_S * 1000))
     own = resolve_own(settings, environment)
-    opened = [await _open_repository(install, r, own, stack, stop) for r in settings.repositories]
+    worker = ParseWorker()
+    stack.callback(worker.close)
+    opened = [await _open_repository(install, r, own, stack, stop, worker) for r in settings.repositories]
     by_name = {r.settings.name: r for r in opened}
     sources = {name: r.source for name, r in by_name.items()}
     forges = {name: r.forge for name, r in by_name.items()}
@@ -229,7 +232,12 @@ def targets_of(install: Install | Targets, only: Sequence[str] | None = None) ->
 
 
 async def _open_repository(
-    install: Install, repository: RepositorySettings, own: Mapping[str, str], stack: AsyncExitStack, stop: asyncio.Event
+    install: Install,
+    repository: RepositorySettings,
+    own: Mapping[str, str],
+    stack: AsyncExitStack,
+    stop: asyncio.Event,
+    worker: ParseWorker,
 ) -> _Repository:
     settings = install.settings
     rules = _rules(settings, repository.name)
@@ -244,7 +252,7 @@ async def _open_repository(
     granted = settings.allow.get(repository.name)
     allow = granted.allow() if granted else Allow()
     source = RepositorySource(
-        repository.name, mirror, Granted(targets_of(install, allow.targets), allow), default_scope="default"
+        repository.name, mirror, Granted(targets_of(install, allow.targets), allow), worker=worker
     )
     forge = _open_forge(install, repository, own, mirror, rules)
     stack.push_async_callback(forge.close)

@@ -128,6 +128,8 @@ def _heal(plan: Plan, policy: ScopePolicy, about: Circumstances) -> Decision | N
 
 
 def _deploy(plan: Plan, record: ScopeRecord, policy: ScopePolicy, about: Circumstances) -> Decision | None:
+    if record.rewritten:
+        return Decision(Verdict.HOLD, plan, record.rewritten, f"look at the history, then: alma reconcile {plan.scope}")
     if about.unready:
         return Decision(Verdict.WAIT, plan, about.unready, "", WaitsFor.SCOPE)
     too_much = over_budget(plan, policy.prune)

@@ -257,6 +257,12 @@ class Iprs:
         return None if body is None else from_json(Review, body)
 
 
+def _other_plan(record: IprRecord, pull: PullRequest, judged: Judged) -> bool:
+    """The head or a plan is not the one the comment showed before."""
+    digests = {(r.scope, r.digest) for r in record.reviewed}
+    return record.head_sha != pull.head_sha or digests != {(r.scope, r.digest) for r in judged.reviewed}
+
+
 def _waiting_for_hidden(review: Review, hidden: int) -> Review:
     reason = f"{hidden} changes do not fit into the comment"
     scopes = tuple(

@@ -68,6 +68,7 @@ class ScopeRecord:
     pause: Pause | None = None
     pin: Pin | None = None
     orphaned: bool = False
+    rewritten: str = ""  # the tracked branch was force-pushed: other content waits for `alma reconcile`
     run: str | None = None  # begun and not ended
     waiting: str | None = None  # a run that waits for a person, a window or a dependency
     parked: str | None = None

@@ -60,9 +60,7 @@ class RepositoryLook:
 
     async def _moved(self, record: RepositoryRecord, head: str) -> RepositoryRecord:
         """The tracked branch is somewhere else than at the last look of this process."""
-        previous = record.head
-        if previous and previous != head and not await self._source.mirror.is_ancestor(previous, head):
-            _log.warning("the tracked branch was rewritten", repository=self._source.name, was=previous, now=head)
+        rewritten = await self._rewritten(record.head, head)
         self._source.head = head
         try:
             config = await self._source.config(head)
@@ -70,12 +68,21 @@ class RepositoryLook:
             await self._note(replace(record, head=head, problem=str(e)))
             await self._wake_all(record)
             return replace(record, head=head, problem=str(e))
-        names = await self._scopes(config, head, record)
+        names = await self._scopes(config, head, record, rewritten)
         after = replace(record, head=head, scopes=names, problem="")
         await self._note(after)
         return after
 
-    async def _scopes(self, config: Repository, head: str, record: RepositoryRecord) -> tuple[str, ...]:
+    async def _rewritten(self, previous: str | None, head: str) -> str:
+        """Why other content must wait for a person: history that was deployed is gone from the branch (B11)."""
+        if not previous or previous == head:
+            return ""
+        if await self._source.mirror.has(previous) and await self._source.mirror.is_ancestor(previous, head):
+            return ""
+        _log.warning("the tracked branch was rewritten", repository=self._source.name, was=previous, now=head)
+        return f"the tracked branch was rewritten: {previous[:10]} is not in its history any more"
+
+    async def _scopes(self, config: Repository, head: str, record: RepositoryRecord, rewritten: str) -> tuple[str, ...]:
         """Remember every scope of `config`; look at those whose content is not what was verified last."""
         for scope in config.scopes:
             known = await self._records.get(ScopeRecord, scope.name)
@@ -86,6 +93,9 @@ class RepositoryLook:
                 known = ScopeRecord(scope.name, self._source.name, scope.path)
                 await self._records.save("scope.found", known)
             content = await self._content(head, scope.name, config)
+            if rewritten and known.good_tree and content != known.good_tree:
+                known = replace(known, rewritten=rewritten)
+                await self._records.save("scope.rewritten", known)
             if content != known.good_tree or known.run or known.waiting or known.orphaned or not self._known:
                 self._queue.add(f"scope:{scope.name}", Priority.WEBHOOK)
             if known.run:

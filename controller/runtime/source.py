@@ -16,7 +16,7 @@ import orjson
 
 from controller.blueprint.entry import Disruption
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
-from controller.blueprint.loader import LoadedScope, ParsedBlueprint, load_scope, parse_blueprint
+from controller.blueprint.loader import LoadedScope, ParsedBlueprint, check_sizes, load_scope, parse_blueprint
 from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeConfig, blueprint_files, load_repository
 from controller.errors import AlmaError, InvalidInput, Problem
 from controller.git.repository import Mirror
@@ -24,6 +24,7 @@ from controller.plan.codec import to_json
 from controller.plan.limits import Gate, PruneLimits, Window
 from controller.plan.resource import Allow
 from controller.runtime.decide import ScopePolicy
+from controller.runtime.parse_worker import ParseWorker
 from controller.runtime.planning import Wanted
 from controller.runtime.reconciler import ScopeHead
 from controller.runtime.records import ScopeRecord
@@ -62,8 +63,15 @@ class Granted:
 class RepositorySource:
     """One repository: its mirror, its `alma.yaml` at any commit, its scopes' content."""
 
-    def __init__(self, name: str, mirror: Mirror, granted: Granted, default_scope: str = "default") -> None:
-        self.name, self.mirror, self.granted = name, mirror, granted
+    def __init__(
+        self,
+        name: str,
+        mirror: Mirror,
+        granted: Granted,
+        default_scope: str = "default",
+        worker: ParseWorker | None = None,
+    ) -> None:
+        self.name, self.mirror, self.granted, self._worker = name, mirror, granted, worker
         self.head: str | None = None  # of the tracked branch, at the last look
         self._default_scope = default_scope
         self._configs: _Kept[Repository] = _Kept(50)
@@ -133,13 +141,24 @@ class RepositorySource:
     async def _load(self, revision: str, scope: ScopeConfig, prices: str | None) -> LoadedScope | InvalidInput:
         try:
             files = await self._files(revision, "" if scope.path == "." else scope.path)
-            kept = set(blueprint_files(files, scope, prices))
-            return load_scope({f: d for f, d in files.items() if f in kept}, scope, DEFAULT_LIMITS, self._parse)
+            kept = {f: files[f] for f in blueprint_files(files, scope, prices)}
+            if revision.startswith(TREE):
+                await self._parse_apart(kept)
+            return load_scope(kept, scope, DEFAULT_LIMITS, self._parse)
         except InvalidInput as e:
             return e
 
+    async def _parse_apart(self, files: Mapping[str, bytes]) -> None:
+        """What a pull request brings is parsed in the worker; what the tracked branch has too is known already."""
+        fresh = {f: d for f, d in files.items() if self._parsed.get(_parse_key(f, d)) is None}
+        if self._worker is None or not fresh:
+            return
+        check_sizes({f: len(d) for f, d in files.items()}, DEFAULT_LIMITS)
+        for file, parsed in (await self._worker.parse(fresh, DEFAULT_LIMITS)).items():
+            self._parsed.put(_parse_key(file, fresh[file]), parsed)
+
     def _parse(self, file: str, data: bytes, limits: Limits) -> ParsedBlueprint:
-        key = f"{file}\0{hashlib.sha256(data).hexdigest()}"
+        key = _parse_key(file, data)
         known = self._parsed.get(key)
         if known is None:
             known = parse_blueprint(file, data, limits)
@@ -237,6 +256,10 @@ def policy_of(config: Repository, scope: ScopeConfig) -> ScopePolicy:
         self_heal=scope.self_heal,
         depends_on=scope.depends_on,
     )
+
+
+def _parse_key(file: str, data: bytes) -> str:
+    return f"{file}\0{hashlib.sha256(data).hexdigest()}"
 
 
 def _object(revision: str) -> str:

