@@ -72,6 +72,7 @@ class Call:
 
     @property
     def writes(self) -> bool:
+        """True for a request that may change something."""
         return self.method not in ("GET", "HEAD")
 
 
@@ -103,6 +104,7 @@ class Client:
         return found
 
     async def get_bytes(self, path: str, params: Mapping[str, str | int]) -> bytes:
+        """Raw content of a read; the errors of `get`."""
         return await self.run(lambda: self._send(Call("GET", path, params)).content)
 
     async def ask(self, call: Call) -> bytes:
@@ -123,6 +125,7 @@ class Client:
             await asyncio.wait([future])
 
     async def run(self, work: Callable[[], T]) -> T:
+        """Runs `work` in this host's threads."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def start_pull(self, work: Callable[[], None]) -> None:

@@ -20,6 +20,7 @@ from engines.docker.client import Client
 from engines.docker.events import events
 from engines.docker.health import Checker
 from engines.docker.kinds import KINDS
+from engines.docker.lookup import Lookup
 from engines.docker.pulls import Pulls
 from engines.docker.reader import Reader
 from engines.docker.settings import SCHEMES, address
@@ -37,7 +38,8 @@ class DockerEngine:
         self._binding = binding
         self._client = client
         pulls = Pulls(client, binding.registries)
-        self._calls = Calls(client, pulls, binding.install)
+        self._lookup = Lookup(client, pulls, binding.install)
+        self._calls = Calls(client, pulls, self._lookup, binding.install)
         self._reader = Reader(client, binding.install, binding.mask)
         self._checker = Checker(client, binding.clock)
 
@@ -47,6 +49,7 @@ class DockerEngine:
         return cls(binding, Client(address(binding.target, binding.config), binding.redact))
 
     async def close(self) -> None:
+        """Gives threads and connections back."""
         await self._client.close()
 
     async def about(self) -> TargetInfo:
@@ -70,7 +73,7 @@ class DockerEngine:
 
     async def prior(self, step: Step, seal: Seal) -> Prior:
         """State of the object right now; nothing secret is in it, because the old container itself is kept."""
-        return await self._calls.prior(step)
+        return await self._lookup.prior(step)
 
     async def do(self, op: OpId, step: Step, prior: Prior, values: Values, fence: Fence) -> Receipt:
         """Sends exactly this request."""
@@ -78,11 +81,11 @@ class DockerEngine:
 
     async def poll(self, receipt: Receipt) -> Receipt:
         """Asks once."""
-        return await self._calls.poll(receipt)
+        return await self._lookup.poll(receipt)
 
     async def find(self, op: OpId, step: Step) -> Found:
         """What became of `op`."""
-        return await self._calls.find(op, step)
+        return await self._lookup.find(op, step)
 
     def inverse(self, step: Step, prior: Prior, receipt: Receipt) -> tuple[Step, ...]:
         """Pure."""

@@ -109,4 +109,5 @@ def live(found: Mapping[str, Any], reference: str) -> dict[str, Value]:
 
 
 def claims(reference: str) -> frozenset[Claim]:
+    """An image is shared by all that use it."""
     return frozenset({Claim(ClaimKind.NAME, f"image/{reference}", shared=True)})

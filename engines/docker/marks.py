@@ -91,6 +91,7 @@ def note_labels(uid: str, number: int, mark: Mark | None, install: str, op: str)
 
 
 def is_note(name: str) -> bool:
+    """True for the name of a note."""
     return name.startswith(NOTE_PREFIX)
 
 

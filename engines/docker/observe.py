@@ -165,6 +165,7 @@ def health_of(found: Raw) -> Health:
 
 
 def wanted_by_claims(seen: Seen, asked: frozenset[Claim]) -> bool:
+    """True if it holds something that is asked for."""
     return any(mine.collides(other) for mine in seen.claims for other in asked)
 
 

@@ -21,6 +21,7 @@ class _Pull:
     error: str = ""
 
     def percent(self) -> int:
+        """How far all layers told so far are, 0 to 99."""
         done = sum(d for d, _ in self.layers.values())
         total = sum(t for _, t in self.layers.values())
         return min(99, done * 100 // total) if total else 0
@@ -45,6 +46,7 @@ class Pulls:
         return self.poll(op)
 
     def knows(self, op: str) -> bool:
+        """True if this process has begun the pull of `op`."""
         return op in self._pulls
 
     def poll(self, op: OpId) -> Receipt:

@@ -9,8 +9,7 @@ from typing import Any
 
 from controller.blueprint.value import Value
 from controller.plan.resource import Capacity, Gap, Mark, ObjectKey, Part, Seen, Snapshot
-from engines.docker import container, image, marks, network, observe, volume
-from engines.docker.calls import unpacked
+from engines.docker import config_files, container, image, marks, network, observe, volume
 from engines.docker.client import Client, NotFound
 from engines.docker.marks import Note
 from engines.engine import Ask, EngineError, Transient
@@ -26,6 +25,7 @@ class _Gaps:
         self.first: EngineError | None = None
 
     async def read(self, kind: str, reading: Awaitable[Any], otherwise: Any) -> Any:
+        """The reading, or `otherwise` and a gap."""
         try:
             return await reading
         except EngineError as error:
@@ -129,7 +129,7 @@ class Reader:
                 content = await self._client.get_bytes(f"/containers/{uid}/archive", {"path": path})
             except NotFound:
                 continue
-            if (file := unpacked(content)) is not None:
+            if (file := config_files.unpacked(content)) is not None:
                 fields[f"files.{path}"], fields[f"modes.{path}"] = file.content, file.mode
         return fields
 

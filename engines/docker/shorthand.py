@@ -35,6 +35,7 @@ class Port:
 
     @property
     def key(self) -> str:
+        """`80/tcp`, as the platform keys ports."""
         return f"{self.inner}/{self.protocol}"
 
     @property
@@ -61,6 +62,7 @@ def millicores(value: object) -> int:
 
 
 def is_marker(value: object) -> bool:
+    """True for a secret, an output or a text with them."""
     return isinstance(value, Secret | Output | Text)
 
 

@@ -37,14 +37,17 @@ class Call(StrEnum):
 
 
 def staged(name: str) -> str:
+    """Name of the new container while the run prepares it."""
     return f"{name}.{RUN}.new"
 
 
 def kept(name: str) -> str:
+    """Name of the old container until the run is verified."""
     return f"{name}.{RUN}.old"
 
 
 def key(name: str) -> ObjectKey:
+    """Key of the container `name`."""
     return ObjectKey(container.KIND, name)
 
 
@@ -150,6 +153,7 @@ def stop(seen: Seen) -> list[Step]:
 
 
 def rename_old(seen: Seen) -> Step:
+    """Takes the old container's name away."""
     return _on_seen(Phase.CUT, Call.RENAME, seen, {"to": kept(seen.key.name)})
 
 
@@ -160,6 +164,7 @@ def remove(seen: Seen, *, name: str | None = None, volumes: bool = False) -> Ste
 
 
 def create_network(desired: Desired, fields: Fields) -> Step:
+    """Makes a network; nobody notices."""
     request: dict[str, Value] = {
         "call": Call.CREATE_NETWORK.value,
         "body": network.body(fields, desired.key.name),
@@ -169,6 +174,7 @@ def create_network(desired: Desired, fields: Fields) -> Step:
 
 
 def create_volume(desired: Desired, fields: Fields) -> Step:
+    """Makes an empty volume; nobody notices."""
     request: dict[str, Value] = {
         "call": Call.CREATE_VOLUME.value,
         "body": volume.body(fields, desired.key.name),
