@@ -1,0 +1,65 @@
+"""Only the first line of a comment commands, in a closed grammar (I6)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.runtime.command import VERBS, Command, parse_command
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("/alma help", Command("help")),
+        ("/alma", Command("help")),
+        ("alma plan", Command("plan")),
+        ("/alma plan -s prod", Command("plan", scopes=("prod",))),
+        ("/alma plan --scope=prod\nthanks!", Command("plan", scopes=("prod",))),
+        ("/alma confirm 4f0c1234", Command("confirm", ("4f0c1234",))),
+        (
+            '/alma pause -s prod --reason "too risky today" --until 2h',
+            Command("pause", (), ("prod",), "too risky today", "2h"),
+        ),
+        ("  /alma status", Command("status")),
+        ("/alma STATUS", Command("status")),
+        ("/alma plna", Command("plna")),
+    ],
+)
+def test_a_command_is_read(body: str, expected: Command) -> None:
+    assert parse_command(body) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "please /alma confirm",
+        "> /alma confirm",
+        "hello\n/alma confirm",
+        "```\n/alma confirm\n```",
+        "    /alma confirm",
+        "alma is a nice name",
+        "/almaconfirm",
+        "",
+        "\n/alma confirm",
+    ],
+)
+def test_prose_quotes_code_and_later_lines_never_command(body: str) -> None:
+    assert parse_command(body) is None
+
+
+@pytest.mark.parametrize(
+    "body", ['/alma pause --reason "open', "/alma plan $(reboot)", "/alma plan -s", "/alma plan -s ../x;y"]
+)
+def test_what_does_not_fit_is_said_and_not_done(body: str) -> None:
+    command = parse_command(body)
+    assert command is not None and command.wrong
+
+
+@given(st.text(max_size=300))
+def test_no_text_breaks_the_grammar(body: str) -> None:
+    for text in (body, f"/alma {body}"):
+        command = parse_command(text)
+        if command is not None and not command.wrong and command.verb in VERBS:
+            assert all(c.isprintable() for a in command.args for c in a)
