@@ -11,14 +11,14 @@ from typing import Protocol
 from controller.blueprint.entry import Entry
 from controller.blueprint.value import Output, Secret, Value, markers
 from controller.blueprint.value import replace as substitute
-from controller.errors import InvalidInput, Problem, Unreachable
+from controller.errors import InvalidInput, Problem, RefusedByPolicy, Unreachable
 from controller.plan.change import Plan
 from controller.plan.graph import DesiredGraph, Placement, desired_graph
 from controller.plan.planner import make_plan
 from controller.plan.resource import Allow, Desired, Kind, Part, Seen, Snapshot
 from controller.plan.step import Effect
 from controller.runtime.observe import Observer, TargetUnreadable
-from engines.engine import Ask, Engine, EngineError
+from engines.engine import Ask, Engine, EngineError, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,8 @@ class Planning:
             previews = await asyncio.gather(
                 *(self.engines[t].preview(objects, snapshots[t], scope) for t, objects in desired.items())
             )
+        except Refused as e:
+            raise RefusedByPolicy(str(e), hint="nothing was changed") from e
         except EngineError as e:
             raise Unreachable(f"a target could not be asked: {e}", hint="it is tried again") from e
         return dict(zip(desired, previews, strict=True))
