@@ -122,18 +122,19 @@ class Journal:
         digest = self._standing.digest(kind, key)
         if digest is None:
             return None
-        chosen = DOCUMENTS.c.kind == kind, DOCUMENTS.c.key == key
-        async with self._reading() as connection:
-            body = (await connection.execute(select(DOCUMENTS.c.body).where(*chosen))).scalar()
-        return self._opened(kind, key, body, digest)
+        body = await self._body(kind, key)
+        if not _fits(kind, key, body, digest):
+            # A commit may have come between the digest and the body: once more, while none can.
+            async with self._still():
+                digest, body = self._standing.digest(kind, key), await self._body(kind, key)
+        return None if digest is None else self._opened(kind, key, body, digest)
 
     async def documents(self, kind: str, prefix: str = "") -> Mapping[str, Mapping[str, Json]]:
         """All projections of a kind whose key starts with `prefix`, by key in order."""
-        wanted = {k: d for k, d in self._standing.digests.get(kind, {}).items() if k.startswith(prefix)}
-        chosen = DOCUMENTS.c.kind == kind, DOCUMENTS.c.key >= prefix
-        async with self._reading() as connection:
-            found = await connection.execute(select(DOCUMENTS.c.key, DOCUMENTS.c.body).where(*chosen))
-            bodies = {k: b for k, b in found if k in wanted}
+        wanted, bodies = self._digests(kind, prefix), await self._bodies(kind, prefix)
+        if not all(_fits(kind, k, bodies.get(k), d) for k, d in wanted.items()):
+            async with self._still():  # as in `document`
+                wanted, bodies = self._digests(kind, prefix), await self._bodies(kind, prefix)
         return {k: self._opened(kind, k, bodies.get(k), wanted[k]) for k in sorted(wanted)}
 
     async def put_sealed(self, op: str, blob: str) -> None:
@@ -262,13 +263,38 @@ class Journal:
 
     async def _settle(self) -> None:
         """Before a write: the anchor is not behind, and we know what the last, perhaps failed, commit left."""
+        await self._know()
+        if self._anchored < self.head:
+            self._anchor.write(self._standing.head)
+            self._anchored = self.head
+
+    async def _know(self) -> None:
+        """What the last, perhaps failed, commit left."""
         if self._unsure:
             async with self._database.read() as connection:
                 self._standing = await standing_of(connection)
             self._unsure = False
-        if self._anchored < self.head:
-            self._anchor.write(self._standing.head)
-            self._anchored = self.head
+
+    @asynccontextmanager
+    async def _still(self) -> AsyncIterator[None]:
+        """While this is held no commit is under way: what we know of the documents and what is stored agree."""
+        async with self._writing:
+            await self._know()
+            yield
+
+    def _digests(self, kind: str, prefix: str) -> dict[str, bytes]:
+        return {k: d for k, d in self._standing.digests.get(kind, {}).items() if k.startswith(prefix)}
+
+    async def _body(self, kind: str, key: str) -> object:
+        chosen = DOCUMENTS.c.kind == kind, DOCUMENTS.c.key == key
+        async with self._reading() as connection:
+            return (await connection.execute(select(DOCUMENTS.c.body).where(*chosen))).scalar()
+
+    async def _bodies(self, kind: str, prefix: str) -> dict[str, object]:
+        chosen = DOCUMENTS.c.kind == kind, DOCUMENTS.c.key >= prefix
+        async with self._reading() as connection:
+            found = await connection.execute(select(DOCUMENTS.c.key, DOCUMENTS.c.body).where(*chosen))
+            return {k: b for k, b in found if k.startswith(prefix)}
 
     async def _store(self, draft: Draft) -> None:
         try:
@@ -324,10 +350,15 @@ class Journal:
         return Recorded(row.seq, row.stream, row.version, row.kind, row.at, orjson.loads(row.body))
 
     def _opened(self, kind: str, key: str, body: object, digest: bytes) -> Mapping[str, Json]:
-        if not isinstance(body, str) or document_digest(kind, key, body) != digest:
+        if not isinstance(body, str) or not _fits(kind, key, body, digest):
             raise self._damaged(f"the document {kind} {key!r}")
         content: Mapping[str, Json] = orjson.loads(body)
         return content
+
+
+def _fits(kind: str, key: str, body: object, digest: bytes | None) -> bool:
+    """True if `body` is what was written as this document."""
+    return isinstance(body, str) and document_digest(kind, key, body) == digest
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -72,6 +72,26 @@ async def test_documents_hold_the_newest_body_and_can_be_deleted(journal: Journa
     assert (await journal.verify()).intact
 
 
+async def test_a_document_that_is_read_while_it_is_written_is_no_damage(journal: Journal) -> None:
+    """The reader sees one of the bodies that were written, never a mix of two (I24 must not cry wolf)."""
+
+    async def write(n: int) -> None:
+        await journal.append("scope:a", [Entry("scope.seen", {})], [Document("scope", "a", {"n": n})])
+
+    await write(-1)
+    seen = []
+    for n in range(60):
+        writing = asyncio.create_task(write(n))
+        while not writing.done():
+            found = await journal.document("scope", "a")
+            listed = (await journal.documents("scope"))["a"]
+            assert found is not None
+            seen += [found["n"], listed["n"]]
+        await writing
+    assert seen == sorted(seen)
+    assert journal.writable
+
+
 async def test_everything_is_there_after_opening_again(url: str) -> None:
     journal = await Journal.open(url, now=noon)
     records = await journal.append("s", [Entry("a", {"x": "ü"})], [Document("k", "1", {"y": 1})], sealed={"op": "blob"})
