@@ -246,6 +246,10 @@ class Iprs:
     # --- storage ---
 
     async def _save(self, record: IprRecord, review: Review | None = None) -> None:
+        known = await self._records.get(IprRecord, record.key)
+        if known and known.state == PullState.MERGED and record.state == PullState.OPEN:
+            # Merged while it was reviewed, and noted by the look at its repository: what a merge clears is not lost.
+            record = replace(record, state=known.state, merge_sha=known.merge_sha)
         await self._records.save("ipr.seen", record)
         if review is not None:
             document = Document("review", record.key, to_json(review))

@@ -1,0 +1,127 @@
+"""What the demonstration runs on: one small shop, in four versions of its blueprint, and what is live of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from controller.plan.resource import ObjectKey
+from engines.simulation.tamper import tamper
+from engines.simulation.world import World
+
+Json = Any
+SCOPE = "shop"
+_WEB = ObjectKey("simulation/container", "shop-store-web")
+_CACHE = ObjectKey("simulation/container", "shop-store-cache")
+_ALMA_YAML = b"""\
+version: 1
+scopes:
+  - {name: shop, path: shop}
+"""
+_BLUEPRINT = """\
+name: store
+provider: simulation
+resources:
+  - name: lan
+    type: network
+    specs: {subnet: 10.20.0.0/24}
+
+  - name: cache
+    type: container
+    dependencies: [lan]
+    specs: {image: "cache:CACHE", cpu: 1, memory: 256MB, networks: [lan], restart: unless-stopped}
+
+  - name: web
+    type: container
+    dependencies: [cache]
+    specs: {image: "web:WEB", cpu: 1, memory: 256MB, networks: [lan], ports: ["127.0.0.1:8080:80"],
+            restart: unless-stoppedEXTRA}
+    health: {http: {port: 80}, timeout: 5s}
+"""
+
+
+class Watching(Protocol):
+    """Looks at what users get while something changes."""
+
+    def told(self) -> tuple[str, ...]:
+        """One line per thing seen, for people. Raises StoryFailed for what must not be seen."""
+        ...
+
+
+class Scenery(Protocol):
+    """One engine's version of the story. `live` is what users get of `web` right now, read past the controller."""
+
+    target: Mapping[str, Json]
+    versions: Mapping[str, Mapping[str, bytes]]  # first, better, broken → files
+    says: Mapping[str, str]  # version → what `live` is when it runs
+    scope: str
+    about: str
+
+    async def live(self) -> str: ...
+
+    async def by_hand(self) -> str:
+        """Change `web` behind the controller's back; what was done, as one would type it."""
+        ...
+
+    def watching(self) -> AbstractAsyncContextManager[Watching | None]: ...
+
+    async def cleared(self) -> None:
+        """Nothing of the story is left on the target. Raises StoryFailed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedShop:
+    """On the simulated platform: a file, nothing else is touched."""
+
+    world: World
+    scope: str = SCOPE
+    about: str = "a simulated platform (one file)"
+
+    @classmethod
+    def within(cls, folder: Path) -> SimulatedShop:
+        return cls(World(folder / "platform.json"))
+
+    @property
+    def target(self) -> Mapping[str, Json]:
+        return {"engine": "simulation", "path": str(self.world.path), "latency_ms": 25}
+
+    @property
+    def versions(self) -> Mapping[str, Mapping[str, bytes]]:
+        return {
+            "first": {"alma.yaml": _ALMA_YAML, "shop/store.yaml": _blueprint("1.4", "7.2")},
+            "better": {"shop/store.yaml": _blueprint("1.5", "7.2")},
+            # Starts, and is never healthy; the cache beside it is fine, and goes back all the same.
+            "broken": {"shop/store.yaml": _blueprint("1.6", "7.4", ", simulate: {health: never}")},
+        }
+
+    @property
+    def says(self) -> Mapping[str, str]:
+        return {
+            "first": "web:1.4 running, cache:7.2 running",
+            "better": "web:1.5 running, cache:7.2 running",
+            "by hand": "web:debug running, cache:7.2 running",
+        }
+
+    async def live(self) -> str:
+        objects = self.world.read()["objects"]
+        found = [objects.get(str(key)) for key in (_WEB, _CACHE)]
+        return ", ".join(f"{o['fields']['image']} {'running' if o['running'] else 'stopped'}" for o in found if o)
+
+    async def by_hand(self) -> str:
+        await tamper(self.world, _WEB, "image", "web:debug")
+        return "(on the platform) change the image of web to web:debug"
+
+    def watching(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+    async def cleared(self) -> None:
+        return None
+
+
+def _blueprint(web: str, cache: str, extra: str = "") -> bytes:
+    text = _BLUEPRINT.replace("web:WEB", f"web:{web}").replace("cache:CACHE", f"cache:{cache}").replace("EXTRA", extra)
+    return text.encode()
