@@ -1,0 +1,159 @@
+"""Runs as a process of its own: forks the processes that are killed, so that each starts within milliseconds.
+
+Reads requests, one JSON object a line, and answers each with one line. `{"do": "prepare", "scenario": …, "home": …}`
+makes the estate the others start from; `{"do": "point", …, "kills": [k, j, …]}` copies it, lets one process die at its
+k-th boundary, the next (its recovery) at its j-th, then lets a last one finish, and tells what it found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from controller.blueprint.limits import Limits
+from controller.blueprint.loader import ParsedBlueprint, parse_blueprint
+from controller.runtime.parse_worker import ParseWorker
+from tests.controller.runtime.clocks import VirtualClock
+from tests.controller.runtime.estate import ALMA_YAML, Repo, estate
+from tests.crash import judging
+from tests.crash.boundaries import Boundaries
+from tests.crash.scenarios import SCENARIOS, SHOP, Scenario
+
+Answer = dict[str, Any]
+
+
+def forked(job: Callable[[], Answer]) -> Answer | None:
+    """What `job` told, from a process of its own; None if that was killed."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        try:
+            told = job()
+        except BaseException:
+            told = {"wrongs": [traceback.format_exc()]}
+        with os.fdopen(write, "w") as pipe:
+            json.dump(told, pipe)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    return json.loads(text) if text else None
+
+
+def prepare(scenario: Scenario, home: Path) -> Answer:
+    shutil.rmtree(home, ignore_errors=True)
+    repo = Repo.make(home / "git", {"alma.yaml": ALMA_YAML, SHOP: ""})
+    scenario.before(repo, home / "state")
+    return {"wrongs": []}
+
+
+def prepared(scenario: Scenario, home: Path) -> Answer:
+    """Everything up to where the first killed process starts."""
+    told = forked(lambda: prepare(scenario, home))
+    assert told is not None, "nobody kills this one"
+    if not told["wrongs"]:
+        cut_short(scenario, home)
+        keep(home)
+    return told
+
+
+def cut_short(scenario: Scenario, home: Path) -> None:
+    """The last thing before is a process that died, and what was pushed while nobody was there."""
+    if scenario.cut_short:
+        dead = forked(lambda: process(scenario, home, Boundaries(kill_name=scenario.cut_short), 0))
+        assert dead is None, f"{scenario.name} meets no {scenario.cut_short}"
+    for content in scenario.pushed_meanwhile:
+        Repo(home / "git").push({SHOP: content})
+
+
+def keep(home: Path) -> None:
+    """What every point starts from. It is put back under its own path: the mirror knows that of the remote."""
+    shutil.rmtree(kept(home), ignore_errors=True)
+    shutil.copytree(home, kept(home), symlinks=True, ignore=shutil.ignore_patterns("work", "hooks"))
+
+
+def kept(home: Path) -> Path:
+    return home.with_name(f"{home.name}-before")
+
+
+def process(scenario: Scenario, home: Path, boundaries: Boundaries, number: int) -> Answer:
+    """A controller from its start until all is calm, on the estate in `home`."""
+    boundaries.watch()
+    asyncio.run(_acting(scenario, home, number))
+    return {"boundaries": boundaries.count, "names": dict(boundaries.passed)}
+
+
+def last(scenario: Scenario, home: Path, number: int) -> Answer:
+    """The process that is not killed, and what it leaves."""
+    return asyncio.run(_judged(scenario, home, number))
+
+
+async def _acting(scenario: Scenario, home: Path, number: int) -> None:
+    async with estate(Repo(home / "git"), home / "state", clock=_clock(number)) as opened:
+        await scenario.act(opened)
+
+
+async def _judged(scenario: Scenario, home: Path, number: int) -> Answer:
+    async with estate(Repo(home / "git"), home / "state", clock=_clock(number)) as opened:
+        wrongs = await judging.unannounced(opened)
+        await scenario.act(opened)
+        told = await judging.story(opened)
+        uids = {key: record["uid"] for key, record in opened.world.items()}
+        wrongs += await judging.wrongs(opened)
+        wrongs += await judging.unannounced(opened)
+        wrongs += await judging.still_heals(opened)
+    return {"story": told, "uids": uids, "wrongs": wrongs}
+
+
+def _clock(number: int) -> VirtualClock:
+    """Each process starts an hour after the one before it."""
+    clock = VirtualClock()
+    clock.wall_offset = timedelta(hours=1 + number)
+    return clock
+
+
+def point(scenario: Scenario, home: Path, kills: list[int]) -> Answer:
+    """One history: killed at each of `kills` in turn, then left alone. `killed` counts how many hit."""
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(kept(home), home, symlinks=True)
+    killed, reached = 0, None
+    for number, kill_at in enumerate(kills):
+        reached = forked(lambda n=number, k=kill_at: process(scenario, home, Boundaries(k), n))  # type: ignore[misc]  # lambda default
+        if reached is not None:
+            break
+        killed += 1
+    told = forked(lambda: last(scenario, home, len(kills)))
+    return {"killed": killed, "reached": reached, **(told or {"wrongs": ["the last process died"]})}
+
+
+async def parsed_here(self: ParseWorker, name: str, data: bytes, limits: Limits) -> ParsedBlueprint:
+    """Without the confined worker, whose start would cost more than all the rest and which holds no effect."""
+    return parse_blueprint(name, data, limits)
+
+
+def main() -> None:
+    """Until standard input ends."""
+    ParseWorker._one = parsed_here  # type: ignore[method-assign]  # here, and so in every process forked from here
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    for line in sys.stdin:
+        request = json.loads(line)
+        scenario, home = SCENARIOS[request["scenario"]], Path(request["home"])
+        answer = prepared(scenario, home) if request["do"] == "prepare" else point(scenario, home, request["kills"])
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
