@@ -21,7 +21,8 @@ _Close = ctypes.CFUNCTYPE(_I, _P)
 _Write = ctypes.CFUNCTYPE(_I, _P, _P, _I, _L)
 _Truncate = ctypes.CFUNCTYPE(_I, _P, _L)
 _Sync = ctypes.CFUNCTYPE(_I, _P, _I)
-_Open = ctypes.CFUNCTYPE(_I, _P, ctypes.c_char_p, _P, _I, _P)
+# The path stays the caller's own pointer: SQLite keeps it for as long as the file is open.
+_Open = ctypes.CFUNCTYPE(_I, _P, _P, _P, _I, _P)
 
 
 class _Methods(ctypes.Structure):
@@ -87,9 +88,9 @@ def _shim(real: _Vfs, disk: Disk) -> tuple[_Vfs, list[object]]:
     keep: list[object] = [shim]
     cache: dict[tuple[int, str], _Methods] = {}
 
-    def opened(vfs: int, path: bytes | None, file: int, flags: int, out: int) -> int:
+    def opened(vfs: int, path: int | None, file: int, flags: int, out: int) -> int:
         code = int(real.xOpen(vfs, path, file, flags, out))
-        name = PurePath(path.decode()).name if path else "temporary"
+        name = PurePath(ctypes.string_at(path).decode()).name if path else "temporary"
         handle = ctypes.cast(file, ctypes.POINTER(_File)).contents
         if code == 0 and handle.methods:
             at = ctypes.addressof(handle.methods.contents), name
