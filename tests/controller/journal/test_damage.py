@@ -165,11 +165,11 @@ async def sweep(base: Path, held: dict[str, Any], name: str, damage: Damage, cop
     [
         (flip_bit, 250, 100),
         (flip_byte, 100, 40),
-        (truncate, 100, 90),
+        (truncate, 100, 70),
         (zero, 100, 40),
-        (swap_pages, 100, 90),
-        (duplicate_page, 80, 70),
-        (change_rows, 120, 119),
+        (swap_pages, 100, 60),
+        (duplicate_page, 80, 40),
+        (change_rows, 120, 110),
     ],
 )
 async def test_no_damaged_copy_of_a_closed_journal_is_believed(
