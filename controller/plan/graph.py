@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -153,17 +154,16 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def _names(scope: str, placed: Sequence[_Placed]) -> dict[tuple[str, str], dict[str, ObjectKey]]:
+def _names(scope: str, placed: Sequence[_Placed]) -> dict[tuple[str, str], Mapping[str, ObjectKey]]:
     """What `Expanding.names` holds: own blueprint's names bare, all of the scope as `blueprint/name`."""
-    keys = [(p, p.kind.key(p.entry, scope)) for p in placed]
-    result: dict[tuple[str, str], dict[str, ObjectKey]] = {}
-    per_target: dict[str, dict[str, ObjectKey]] = {}
-    for p, key in keys:
-        per_target.setdefault(p.target, {})[f"{p.entry.blueprint}/{p.entry.name}"] = key
-    for p, key in keys:
-        own = result.setdefault((p.target, p.entry.blueprint), dict(per_target[p.target]))
-        own[p.entry.name] = key
-    return result
+    own: dict[tuple[str, str], dict[str, ObjectKey]] = {}
+    everyones: dict[str, dict[str, ObjectKey]] = {}
+    for p in placed:
+        key = p.kind.key(p.entry, scope)
+        own.setdefault((p.target, p.entry.blueprint), {})[p.entry.name] = key
+        everyones.setdefault(p.target, {})[f"{p.entry.blueprint}/{p.entry.name}"] = key
+    # Chained, not copied: each blueprint would hold a copy of the whole scope's names.
+    return {(target, blueprint): ChainMap(names, everyones[target]) for (target, blueprint), names in own.items()}
 
 
 def _twins(desired: Mapping[str, Sequence[Desired]], entries: Mapping[str, Entry]) -> list[Problem]:

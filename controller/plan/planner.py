@@ -131,11 +131,11 @@ def _no_claim_twice(snapshots: Mapping[str, Snapshot], effects: Effects, entries
         wanted = [e for e in per_target if e.action not in _REMOVES]
         holders: dict[tuple[str, str], list[tuple[Claim, str]]] = {}
         for seen, stays in _staying(snapshots[target].objects, per_target):
-            for claim in stays:
+            for claim in _exclusive(stays):
                 holders.setdefault((claim.kind, claim.value), []).append((claim, _holder(seen)))
         for effect in sorted(wanted, key=lambda e: (e.resource, e.key)):
             entry = entries.get(str(effect.resource))
-            for claim in sorted(effect.claims):
+            for claim in _exclusive(effect.claims):
                 others = holders.setdefault((claim.kind, claim.value), [])
                 clash = next((who for held, who in others if claim.collides(held)), None)
                 if clash and entry:
@@ -143,6 +143,11 @@ def _no_claim_twice(snapshots: Mapping[str, Snapshot], effects: Effects, entries
                 others.append((claim, str(effect.resource)))
     if problems:
         raise InvalidInput(problems, hint="free it in one commit, take it in the next, or choose another")
+
+
+def _exclusive(claims: Iterable[Claim]) -> list[Claim]:
+    """Without shares of something counted: those are all of one name, and never collide."""
+    return sorted(c for c in claims if not c.amount)
 
 
 def _staying(objects: Sequence[Seen], effects: Sequence[Effect]) -> Iterable[tuple[Seen, frozenset[Claim]]]:
@@ -179,8 +184,14 @@ def _numbered(desired: DesiredGraph, effects: Effects, edges: Mapping[str, Seque
     last = max((c.wave for c in changes), default=-1)
     level = _dependents_first([e for _, e in gone], edges)
     numbered = {id(e): last + 1 + level[id(e)] for _, e in gone}
+    wanting = _wanting(changes)
     for target, effect in gone:
-        takers = [c.wave for c in changes if c.target == target and _takes(c.effect, effect)]
+        takers = [
+            wave
+            for freed in effect.frees
+            for claim, wave in wanting.get((target, freed.kind, freed.value), ())
+            if claim.collides(freed)
+        ]
         if takers:
             earliest = min(takers) - 1
             for _, other in gone:
@@ -192,8 +203,13 @@ def _numbered(desired: DesiredGraph, effects: Effects, edges: Mapping[str, Seque
     return changes if shift >= 0 else [Change(c.effect, c.target, c.wave - shift) for c in changes]
 
 
-def _takes(taker: Effect, freer: Effect) -> bool:
-    return any(mine.collides(freed) for mine in taker.claims for freed in freer.frees)
+def _wanting(changes: Iterable[Change]) -> dict[tuple[str, str, str], list[tuple[Claim, int]]]:
+    """(target, kind, value) → what is claimed of it, and in which wave."""
+    found: dict[tuple[str, str, str], list[tuple[Claim, int]]] = {}
+    for change in changes:
+        for claim in _exclusive(change.effect.claims):
+            found.setdefault((change.target, claim.kind, claim.value), []).append((claim, change.wave))
+    return found
 
 
 def _dependents_first(gone: Sequence[Effect], edges: Mapping[str, Sequence[str]]) -> dict[int, int]:

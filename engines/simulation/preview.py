@@ -27,7 +27,7 @@ def effects(wanted: Sequence[Desired], seen: Snapshot, scope: str, install: str)
     moved: set[ObjectKey] = set()
     found = []
     for desired in wanted:
-        old = live.under.get(desired.key) or live.former(desired, keys | moved)
+        old = live.under.get(desired.key) or live.former(desired, keys, moved)
         if old is not None and old.key != desired.key:
             moved.add(old.key)
         found.append(_effect(desired, old, live))
@@ -49,10 +49,10 @@ class _Live:
     def owns(self, seen: Seen) -> bool:
         return seen.mark is not None and (seen.mark.install, seen.mark.scope) == self._owner
 
-    def former(self, wanted: Desired, taken: set[ObjectKey]) -> Seen | None:
+    def former(self, wanted: Desired, *taken: set[ObjectKey]) -> Seen | None:
         """The object whose mark `formerly` takes over, if nobody else wants its name."""
         found = (self._by_resource.get((old, wanted.key.kind)) for old in wanted.formerly)
-        return next((s for s in found if s is not None and s.key not in taken), None)
+        return next((s for s in found if s is not None and not any(s.key in t for t in taken)), None)
 
 
 def _effect(wanted: Desired, old: Seen | None, live: _Live) -> Effect:
