@@ -5,17 +5,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import click
 
+from controller.cli.live_status import follow
 from controller.cli.scenery import Scenery, SimulatedShop
 from controller.cli.session import blocking
 from controller.cli.stage import set_up
 from controller.cli.story import Story
 from controller.cli.teller import Teller
-
-Json = Any
 
 
 @click.command()
@@ -42,5 +40,7 @@ async def _demo(folder: Path, scenery: Scenery, once: bool) -> int:
     )
     async with set_up(folder, scenery.target, scenery.versions["first"]) as stage:
         await Story(stage, scenery, teller).tell()
-        teller.end("")
+        teller.end("Every step came out as told.")
+        if not once:
+            await follow(stage, teller)
     return 0

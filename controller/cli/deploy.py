@@ -8,14 +8,17 @@ from typing import Any
 
 import click
 
-from controller.cli.by_hand import Consent, Hand, finish_unfinished, ordered, wanted_by_hand
+from controller.cli.by_hand import Consent, Hand, finish_unfinished
 from controller.cli.live import Watch
+from controller.cli.plan import plan_folder
 from controller.cli.session import (
     ask,
     blocking,
     caller,
     controller_socket,
     install_here,
+    name_unfinished,
+    scopes_here,
     settings_of,
     state_of,
     targets_here,
@@ -82,9 +85,10 @@ def _refuse_beside_controller(state: Path, instead: str) -> None:
 
 
 async def _only_plan(loaded: Loaded, state: Path, folder: Folder) -> int:
+    remembered = await scopes_here(loaded, state)
+    name_unfinished(list(remembered.values()))
     async with targets_here(loaded, state) as targets:
-        wanted = [wanted_by_hand(targets, folder, scope) for scope in ordered(folder)]
-        print_plans([(await targets.planning.plan(w)).plan for w in wanted], "text")
+        print_plans([p.plan for _, p in await plan_folder(targets, folder, remembered)], "text")
     return 0
 
 

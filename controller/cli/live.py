@@ -72,6 +72,9 @@ class Watch:
     def scope_synced(self, record: ScopeRecord, revision: str) -> None:
         return None
 
+    def scope_held(self, record: ScopeRecord) -> None:
+        return None
+
     def _draw(self, run: RunRecord) -> None:
         if self._live is None:
             self._live = Live(console=self._console, transient=True, refresh_per_second=8)

@@ -92,7 +92,9 @@ def main(args: list[str] | None = None) -> None:
 def run(args: list[str] | None = None) -> int:
     """`main` without leaving the process."""
     try:
-        result = alma.main(args=args, prog_name="alma", standalone_mode=False)
+        # None lets Click look whether it writes to a terminal.
+        color = False if os.environ.get("NO_COLOR") else None
+        result = alma.main(args=args, prog_name="alma", standalone_mode=False, color=color)
     except click.exceptions.Abort:
         click.echo("interrupted; nothing is left half-done", err=True)
         return 130

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from controller.cli.session import blocking, commit_named, repository_around, settings_of, state_of, targets_here
+from controller.cli.by_hand import ordered, wanted_by_hand
+from controller.cli.session import (
+    blocking,
+    commit_named,
+    name_unfinished,
+    repository_around,
+    scopes_here,
+    settings_of,
+    state_of,
+    targets_here,
+)
 from controller.cli.show import print_json, print_plans
 from controller.errors import InvalidInput
 from controller.install import Targets, everything_allowed, kinds_of
@@ -18,8 +29,8 @@ from controller.review.price_file import read_prices
 from controller.review.wording import money_text
 from controller.runtime.folder import Folder, read_folder, read_revision
 from controller.runtime.planning import Planned, Wanted
+from controller.runtime.records import ScopeRecord
 from controller.settings import Loaded
-from controller.wiring import targets_of
 
 
 @click.command()
@@ -85,8 +96,10 @@ def plan(ctx: click.Context, path: Path, ref: str | None, output: str, with_cost
 
     async def work() -> tuple[Folder, list[tuple[Wanted, Planned]]]:
         folder = read_folder(path) if ref is None else await folder_at(path, state, ref)
+        remembered = await scopes_here(loaded, state)
+        name_unfinished(list(remembered.values()))
         async with targets_here(loaded, state) as targets:
-            return folder, await plan_folder(targets, folder)
+            return folder, await plan_folder(targets, folder, remembered)
 
     folder, planned = blocking(work)
     plans = [p.plan for _, p in planned]
@@ -102,11 +115,16 @@ async def folder_at(path: Path, state: Path, ref: str) -> Folder:
         return await read_revision(path.absolute(), mirror, await commit_named(mirror, ref))
 
 
-async def plan_folder(targets: Targets, folder: Folder) -> list[tuple[Wanted, Planned]]:
-    """One plan per scope of the folder, in the order of `alma.yaml`."""
-    allow = everything_allowed(tuple(targets.engines))
-    wanted = [folder.wanted(scope, targets_of(targets), allow) for scope in folder.repository.scopes]
-    return [(w, await targets.planning.plan(w)) for w in wanted]
+async def plan_folder(
+    targets: Targets, folder: Folder, remembered: Mapping[str, ScopeRecord]
+) -> list[tuple[Wanted, Planned]]:
+    """One plan per scope of the folder, in the order they would be deployed in. What was `remembered` of their last
+    deploy orders what is taken away, so that plan and deploy show the same."""
+    planned = []
+    for wanted in [wanted_by_hand(targets, folder, scope) for scope in ordered(folder)]:
+        record = remembered.get(wanted.scope)
+        planned.append((wanted, await targets.planning.plan(wanted, former_edges=record.edges if record else None)))
+    return planned
 
 
 def _print(plans: list[Plan], output: str) -> None:

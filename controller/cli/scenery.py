@@ -54,11 +54,26 @@ class Watching(Protocol):
 class Scenery(Protocol):
     """One engine's version of the story. `live` is what users get of `web` right now, read past the controller."""
 
-    target: Mapping[str, Json]
-    versions: Mapping[str, Mapping[str, bytes]]  # first, better, broken → files
-    says: Mapping[str, str]  # version → what `live` is when it runs
-    scope: str
-    about: str
+    @property
+    def about(self) -> str: ...
+
+    @property
+    def scope(self) -> str: ...
+
+    @property
+    def target(self) -> Mapping[str, Json]:
+        """Its entry in the server configuration."""
+        ...
+
+    @property
+    def versions(self) -> Mapping[str, Mapping[str, bytes]]:
+        """`first`, `better`, `broken` → files of the repository."""
+        ...
+
+    @property
+    def says(self) -> Mapping[str, str]:
+        """`first`, `better`, `by hand` → what `live` is when it runs."""
+        ...
 
     async def live(self) -> str: ...
 

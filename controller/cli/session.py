@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,11 @@ from controller.errors import AlmaError, InvalidInput, Unreachable
 from controller.git.credentials import configure_git
 from controller.git.repository import Mirror
 from controller.install import Install, Targets, open_install, open_targets, state_dir
+from controller.journal.database import database_path
+from controller.journal.journal import Journal
+from controller.journal.lock import LockHeld
 from controller.runtime.clock import SystemClock
+from controller.runtime.records import Records, ScopeRecord
 from controller.settings import Loaded, TargetSettings, load_settings
 from controller.telemetry import Metrics
 from controller.web.socket import actor_of_uid
@@ -154,10 +158,37 @@ def ask(loaded: Loaded, state: Path, verb: str, args: Mapping[str, Json]) -> Jso
 
     async def work() -> Json:
         async with install_here(loaded, state) as install:
+            if verb not in ("retry", "destroy"):
+                name_unfinished(await install.records.all(ScopeRecord))
             desk = standalone_desk(install)
             return await desk.call(actor_of_uid(os.getuid(), os.getgid()), verb, args)
 
     return blocking(work)
+
+
+def name_unfinished(records: Sequence[ScopeRecord]) -> None:
+    """Without a controller nobody goes on with a run that was left behind: say who would."""
+    for record in records:
+        if record.run:
+            click.echo(
+                f"run {record.run} of scope {record.scope} is unfinished; alma deploy finishes it first", err=True
+            )
+
+
+async def scopes_here(loaded: Loaded, state: Path) -> Mapping[str, ScopeRecord]:
+    """What the state folder remembers of scopes: nothing while another process works with it, or when it is new."""
+    url = loaded.settings.journal or f"sqlite:///{state / 'alma.db'}"
+    if controller_socket(state) is not None or not database_path(url).exists():
+        return {}
+    try:
+        journal = await Journal.open(url, now=SystemClock().wall)
+    except LockHeld:
+        return {}
+    try:
+        records = await Records(journal).all(ScopeRecord)
+    finally:
+        await journal.close()
+    return {r.scope: r for r in records}
 
 
 def caller() -> str:

@@ -83,6 +83,7 @@ class Story:
     async def _broken_merge(self) -> None:
         teller, stage = self.teller, self.stage
         pull = await self._propose("broken", "faster-web", "A faster shop")
+        self._show_comment(pull)
         self._must(pull["state"] == "open", "the second pull request is open")
         teller.say("It looks harmless, so it is merged. What it starts never gets healthy.")
         async with self.scenery.watching() as watching:

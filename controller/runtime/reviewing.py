@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Protocol
 
 from controller.blueprint.entry import Entry
 from controller.blueprint.repository import Repository, ScopeConfig
@@ -21,7 +22,7 @@ from controller.review.price_file import read_prices
 from controller.review.report import Review, ScopeReview
 from controller.review.rules.rule import ScopeView
 from controller.runtime.planning import Planned, Planning
-from controller.runtime.records import Records, Reviewed, ScopeRecord
+from controller.runtime.records import Reviewed, ScopeRecord
 from controller.runtime.source import TREE, RepositorySource, policy_of
 
 
@@ -44,10 +45,16 @@ class _Ground:
     book: PriceBook
 
 
+class Remembering(Protocol):
+    """What a review asks of memory: the edges of a scope's last deploy, by which removals are ordered."""
+
+    async def get(self, cls: type[ScopeRecord], key: str) -> ScopeRecord | None: ...
+
+
 class Reviewing:
     """Makes reviews; writes nothing."""
 
-    def __init__(self, planning: Planning, records: Records, narrator: Narrator) -> None:
+    def __init__(self, planning: Planning, records: Remembering, narrator: Narrator) -> None:
         self._planning, self._records, self._narrator = planning, records, narrator
 
     async def review(self, repository: RepositorySource, pull: PullRequest, trusted: bool, today: date) -> Judged:
