@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.errors import AlmaError
 from controller.journal.anchor import AnchorFile, Head
-from controller.journal.chain import ChainReport, Json, Row, document_digest, text_digest
+from controller.journal.chain import ChainReport, Json, Row, canonical, document_digest, text_digest
 from controller.journal.commit import Request, drafted, fail, tell, write
 from controller.journal.database import Database, create_file, database_path
 from controller.journal.examine import examine, rows_after, standing_of
@@ -119,23 +120,40 @@ class Journal:
     async def document(self, kind: str, key: str) -> Mapping[str, Json] | None:
         """A projection as of the newest commit; None when there is none. Raises JournalDamaged when there should be
         one and it is not what was written."""
-        digest = self._standing.digest(kind, key)
-        if digest is None:
+        if self._standing.digest(kind, key) is None:
             return None
-        body = await self._body(kind, key)
-        if not _fits(kind, key, body, digest):
-            # A commit may have come between the digest and the body: once more, while none can.
-            async with self._still():
-                digest, body = self._standing.digest(kind, key), await self._body(kind, key)
-        return None if digest is None else self._opened(kind, key, body, digest)
+        return (await self._current(lambda: self._look(kind, (key,)))).get(key)
 
     async def documents(self, kind: str, prefix: str = "") -> Mapping[str, Mapping[str, Json]]:
         """All projections of a kind whose key starts with `prefix`, by key in order."""
-        wanted, bodies = self._digests(kind, prefix), await self._bodies(kind, prefix)
-        if not all(_fits(kind, k, bodies.get(k), d) for k, d in wanted.items()):
-            async with self._still():  # as in `document`
-                wanted, bodies = self._digests(kind, prefix), await self._bodies(kind, prefix)
-        return {k: self._opened(kind, k, bodies.get(k), wanted[k]) for k in sorted(wanted)}
+
+        async def look() -> _Looked:
+            return await self._look(kind, [k for k in self._standing.digests.get(kind, {}) if k.startswith(prefix)])
+
+        return await self._current(look)
+
+    async def _look(self, kind: str, keys: Sequence[str]) -> _Looked:
+        """Stored documents beside the digests they should have."""
+        held = self._standing.digests.get(kind, {})
+        wanted = {k: held[k] for k in sorted(keys) if k in held}
+        if not wanted:
+            return _Looked(kind, {}, {})
+        chosen = DOCUMENTS.c.kind == kind, DOCUMENTS.c.key >= min(wanted), DOCUMENTS.c.key <= max(wanted)
+        async with self._reading() as connection:
+            found = await connection.execute(select(DOCUMENTS.c.key, DOCUMENTS.c.body).where(*chosen))
+            return _Looked(kind, {k: b for k, b in found if k in wanted}, wanted)
+
+    async def _current(self, look: Callable[[], Awaitable[_Looked]]) -> Mapping[str, Mapping[str, Json]]:
+        """What `look` finds. A commit that came between its digests and its bodies is no damage: it looks once more
+        while nobody writes."""
+        looked = await look()
+        if looked.wrong is not None:
+            async with self._writing:
+                await self._settle()
+                looked = await look()
+        if looked.wrong is not None:
+            raise self._damaged(f"the document {looked.kind} {looked.wrong!r}")
+        return {k: orjson.loads(str(looked.bodies[k])) for k in looked.digests}
 
     async def put_sealed(self, op: str, blob: str) -> None:
         """Keep an op's sealed prior state; durable on return. `append(sealed=…)` does it with the intent."""
@@ -144,14 +162,21 @@ class Journal:
     async def sealed(self, op: str) -> str | None:
         """An op's sealed prior state; None when there is none or it was erased. Raises JournalDamaged when it should
         be there and is not what was put."""
-        about = await self.document(SEALED_OP, op)
-        if about is None:
-            return None
-        async with self._reading() as connection:
-            blob = (await connection.execute(select(SEALED.c.blob).where(SEALED.c.op == op))).scalar()
-        if not isinstance(blob, str) or text_digest(op, blob).hex() != about["sha256"]:
+        about, blob = await self._sealed_now(op)
+        if not _is_blob(op, about, blob):
+            async with self._writing:  # it may just have been erased
+                await self._settle()
+                about, blob = await self._sealed_now(op)
+        if not _is_blob(op, about, blob):
             raise self._damaged(f"the sealed prior state of op {op}")
-        return blob
+        return blob if about else None
+
+    async def _sealed_now(self, op: str) -> tuple[bytes | None, str | None]:
+        """The digest of the document that vouches for a blob, and the blob."""
+        if (about := self._standing.digest(SEALED_OP, op)) is None:
+            return None, None
+        async with self._reading() as connection:
+            return about, (await connection.execute(select(SEALED.c.blob).where(SEALED.c.op == op))).scalar()
 
     async def erase_sealed(self, ops: Sequence[str]) -> None:
         """Erase what no undo can need any more (I27): afterwards the bytes are in no file of the journal. Ops that
@@ -349,16 +374,31 @@ class Journal:
             raise self._damaged("its hash does not fit", row.seq)
         return Recorded(row.seq, row.stream, row.version, row.kind, row.at, orjson.loads(row.body))
 
-    def _opened(self, kind: str, key: str, body: object, digest: bytes) -> Mapping[str, Json]:
-        if not isinstance(body, str) or not _fits(kind, key, body, digest):
-            raise self._damaged(f"the document {kind} {key!r}")
-        content: Mapping[str, Json] = orjson.loads(body)
-        return content
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """Bodies as stored, and the digests they should have."""
+
+    kind: str
+    bodies: Mapping[str, object]
+    digests: Mapping[str, bytes]
+
+    @property
+    def wrong(self) -> str | None:
+        """The first key whose body is not what was written."""
+        return next((k for k, digest in self.digests.items() if not self._fits(k, digest)), None)
+
+    def _fits(self, key: str, digest: bytes) -> bool:
+        body = self.bodies.get(key)
+        return isinstance(body, str) and document_digest(self.kind, key, body) == digest
 
 
-def _fits(kind: str, key: str, body: object, digest: bytes | None) -> bool:
-    """True if `body` is what was written as this document."""
-    return isinstance(body, str) and document_digest(kind, key, body) == digest
+def _is_blob(op: str, about: bytes | None, blob: object) -> bool:
+    """Whether `blob` is what the document with the digest `about` vouches for."""
+    if about is None:
+        return True
+    vouching = canonical({"sha256": text_digest(op, blob).hex()}) if isinstance(blob, str) else ""
+    return document_digest(SEALED_OP, op, vouching) == about
 
 
 def _beside(path: Path, suffix: str) -> Path:

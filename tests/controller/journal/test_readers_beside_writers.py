@@ -2,57 +2,58 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from controller.journal.database import Database
 from controller.journal.journal import Document, Entry, Journal
 
-_ROUNDS = 60
+Meanwhile = Callable[[Callable[[], Awaitable[object]]], None]
 
 
-async def test_documents_read_while_they_are_written_are_never_damage(journal: Journal) -> None:
-    await journal.append("s", [Entry("n", {})], [Document("run", "1", {"n": 0})])
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
+    """`meanwhile(change)`: the next read waits for its connection until `change` is over."""
+    changes: list[Callable[[], Awaitable[object]]] = []
+    real = Database.read
 
-    async def write() -> None:
-        for n in range(1, _ROUNDS + 1):
-            await journal.append("s", [Entry("n", {})], [Document("run", "1", {"n": n})])
+    @asynccontextmanager
+    async def late(database: Database) -> AsyncIterator[AsyncConnection]:
+        while changes:
+            await changes.pop()()
+        async with real(database) as connection:
+            yield connection
 
-    async def read() -> list[int]:
-        seen = []
-        while not writer.done():
-            one = await journal.document("run", "1")
-            seen.append(one["n"] if one else -1)
-            seen.append((await journal.documents("run"))["1"]["n"])
-        return seen
+    monkeypatch.setattr(Database, "read", late)
+    return changes.append
 
-    writer = asyncio.create_task(write())
-    for seen in await asyncio.gather(*(read() for _ in range(4))):
-        assert seen == sorted(seen)
-    await writer
+
+async def put(journal: Journal, body: dict[str, int] | None) -> None:
+    await journal.append("s", [Entry("n", {})], [Document("run", "1", body)])
+
+
+async def test_a_document_that_is_replaced_while_it_is_read(journal: Journal, meanwhile: Meanwhile) -> None:
+    await put(journal, {"n": 1})
+    meanwhile(lambda: put(journal, {"n": 2}))
+    assert await journal.document("run", "1") == {"n": 2}
+    meanwhile(lambda: put(journal, {"n": 3}))
+    assert await journal.documents("run") == {"1": {"n": 3}}
     assert journal.writable
 
 
-async def test_a_document_that_is_deleted_while_it_is_read_is_never_damage(journal: Journal) -> None:
-    async def write() -> None:
-        for n in range(_ROUNDS):
-            await journal.append("s", [Entry("n", {})], [Document("run", "1", {"n": n} if n % 2 else None)])
-
-    writer = asyncio.create_task(write())
-    while not writer.done():
-        await asyncio.sleep(0)  # to read what is not there waits for nothing
-        assert await journal.document("run", "1") in (None, *({"n": n} for n in range(1, _ROUNDS, 2)))
-    await writer
+async def test_a_document_that_is_deleted_while_it_is_read(journal: Journal, meanwhile: Meanwhile) -> None:
+    await put(journal, {"n": 1})
+    meanwhile(lambda: put(journal, None))
+    assert await journal.document("run", "1") is None
     assert journal.writable
 
 
-async def test_a_sealed_prior_that_is_erased_while_it_is_read_is_never_damage(journal: Journal) -> None:
-    async def write() -> None:
-        for _ in range(_ROUNDS // 4):
-            await journal.put_sealed("op", "blob")
-            await journal.erase_sealed(["op"])
-
-    writer = asyncio.create_task(write())
-    while not writer.done():
-        await asyncio.sleep(0)
-        assert await journal.sealed("op") in (None, "blob")
-    await writer
+async def test_a_sealed_prior_that_is_erased_while_it_is_read(journal: Journal, meanwhile: Meanwhile) -> None:
+    await journal.put_sealed("op", "blob")
+    assert await journal.sealed("op") == "blob"
+    meanwhile(lambda: journal.erase_sealed(["op"]))
+    assert await journal.sealed("op") is None
     assert journal.writable
