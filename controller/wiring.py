@@ -8,7 +8,7 @@ import grp
 import pwd
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from controller.forges.forge import Account, Forge, ForgeBinding, Permission, Standing
@@ -33,6 +33,7 @@ from controller.runtime.clearances import MergedReviews
 from controller.runtime.ipr import Iprs
 from controller.runtime.loop import Loop, Rates
 from controller.runtime.parse_worker import ParseWorker
+from controller.runtime.push_status import PushStatuses, belongs_to_push
 from controller.runtime.reconciler import Intervals, Reconciler, Serving
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.repository_look import RepositoryLook
@@ -77,14 +78,20 @@ class Spreading:
     def run_moved(self, run: RunRecord) -> None:
         if run.repository in self.iprs:
             self.iprs[run.repository].run_moved(run)
+        # A little later: several events of one run are one edit of the comment.
+        delay_s = 0.0 if run.word.ended else 0.5
+        if belongs_to_push(run):
+            self._queue.add(f"push:{run.repository}/{run.revision}", Priority.PULL_REQUEST, delay_s)
         for number in run.pulls:
-            # A little later: several events of one run are one edit of the comment.
-            delay_s = 0.0 if run.word.ended else 0.5
             self._queue.add(f"ipr:{run.repository}/{number}", Priority.PULL_REQUEST, delay_s)
         if run.word.ended and run.repository in self.iprs:
             # Live state has moved: open pull requests against this scope are planned again, many moves at once.
             for number in self.iprs[run.repository].touching(run.scope):
                 self._queue.add(f"ipr:{run.repository}/{number}", Priority.PULL_REQUEST, 1.0)
+
+    def scope_held(self, record: ScopeRecord) -> None:
+        if record.seen_revision:
+            self._queue.add(f"push:{record.repository}/{record.seen_revision}", Priority.PULL_REQUEST, 0.5)
 
     def scope_synced(self, record: ScopeRecord, revision: str) -> None:
         """Pull requests that brought nothing to run in still get their final state; scopes that wait may go."""
@@ -123,6 +130,7 @@ async def build_controller(
     sources = {name: r.source for name, r in by_name.items()}
     forges = {name: r.forge for name, r in by_name.items()}
     git = GitSource(sources)
+    serving = replace(_serving(install), observe_only="serving with --observe: nothing is applied" if observe else "")
     queue = WorkQueue(install.clock)
     spreading = Spreading(queue)
     clearances = MergedReviews(install.records, git)
@@ -142,10 +150,7 @@ async def build_controller(
         new_id=new_id,
         clock=install.clock,
         metrics=install.metrics,
-        serving=Serving(
-            "serving with --observe: nothing is applied" if observe else "",
-            frozenset(t for t, c in settings.targets.items() if c.read_only),
-        ),
+        serving=serving,
         intervals=Intervals(drift_s=float(settings.reconcile.drift_interval)),
     )
     about = Context(install.records, queue, install.executor, install.clock, {n: r.rules for n, r in by_name.items()})
@@ -156,11 +161,12 @@ async def build_controller(
             repository=repository.source,
             forge=repository.forge,
             reviewing=reviewing,
-            answering=CommentDesk(about, rollbacks, repository.forge, repository.rules),
+            answering=CommentDesk(about, rollbacks, repository.forge, _rules_at_forge(repository)),
             records=install.records,
             clock=install.clock,
             metrics=install.metrics,
             install=install.id,
+            branch=repository.settings.branch,
         )
     looks = {
         name: RepositoryLook(
@@ -179,13 +185,14 @@ async def build_controller(
         reconciler=reconciler,
         repositories=looks,
         iprs=spreading.iprs,
+        pushes={n: PushStatuses(n, r.forge, install.records) for n, r in by_name.items()},
         engines=install.engines,
         clock=install.clock,
         metrics=install.metrics,
         rates=Rates(rate.per_minute, rate.burst),
         interval_s=float(settings.reconcile.interval),
     )
-    orphans = OrphanDesk(about, standalone(install, "controller"), targets_of(install))
+    orphans = OrphanDesk(about, replace(standalone(install, "controller"), serving=serving), targets_of(install))
     desk = Desk(about, PullDesk(about, forges), rollbacks, orphans)
     mirrors = {n: r.mirror for n, r in by_name.items()}
     watches = tuple(r.watch for r in opened if r.watch)
@@ -206,7 +213,12 @@ def standalone(install: Install, caller: str, allow: Allow | None = None, tellin
         clock=install.clock,
         new_id=new_id,
         caller=caller,
+        serving=_serving(install),
     )
+
+
+def _serving(install: Install) -> Serving:
+    return Serving("", frozenset(t for t, c in install.settings.targets.items() if c.read_only))
 
 
 def _always(allow: Allow) -> AllowOf:
@@ -296,6 +308,11 @@ def _os_standing(account: Account, rules: RoleRules) -> Standing:
 def _rules(settings: Settings, repository: str) -> RoleRules:
     given = settings.roles.get(repository)
     return RoleRules(given.read, given.operate, given.admin) if given else RoleRules()
+
+
+def _rules_at_forge(repository: _Repository) -> RoleRules:
+    """The built-in forge tells a person's role here in a forge's words (`_os_standing`): those are the rules there."""
+    return RoleRules(admin=("forge:admin",)) if repository.forge.kind == "local" else repository.rules
 
 
 def _watch(repository: RepositorySettings, stop: asyncio.Event) -> Callable[[], AsyncIterator[str]] | None:

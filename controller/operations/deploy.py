@@ -14,6 +14,7 @@ from controller.runtime.clock import Clock
 from controller.runtime.decide import Decision, Verdict
 from controller.runtime.executor import Executor
 from controller.runtime.planning import Planned, Planning, Wanted
+from controller.runtime.reconciler import Serving
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.run import Begun
 from controller.runtime.settle import Settling
@@ -34,6 +35,7 @@ class Standalone:
     clock: Clock
     new_id: Callable[[], str]
     caller: str  # `os:alice`
+    serving: Serving = Serving()  # what the server configuration forbids to change, by every door (I50)
 
     async def plan(self, wanted: Wanted) -> Planned:
         """Desired against live. Raises InvalidInput, RefusedByPolicy, Unreachable."""
@@ -51,6 +53,9 @@ class Standalone:
         self, planned: Planned, limits: PruneLimits, confirm: str | None, *, taking_away: bool = False
     ) -> RunRecord:
         """Carry the plan out: verified, or undone. Raises RefusedByPolicy above the prune limits without the digest."""
+        locked = self.serving.locks(planned.plan)
+        if locked:
+            raise RefusedByPolicy(locked, hint="nothing was changed")
         too_much = self.needs_digest(planned, limits, taking_away=taking_away)
         if too_much and not (confirm and len(confirm) >= 8 and planned.plan.digest.startswith(confirm)):
             raise RefusedByPolicy(too_much, hint=f"look at the plan, then: --confirm {planned.plan.digest[:12]}")
@@ -61,15 +66,15 @@ class Standalone:
         plan = clear(planned.plan, [Allowance(ClearedBy.CALLER, self.caller, "", listed)])
         decision = Decision(Verdict.GO, plan)
         tree = planned.plan.fingerprint[:40]
-        run = await self.settling.begin(record, plan.revision, tree, decision, False, False, self.new_id)
-        return await self._carry(replace(record, run=run.run), run, Begun(run.run, plan))
+        run, begun = await self.settling.begin(record, plan.revision, tree, decision, False, False, self.new_id)
+        return await self._carry(replace(record, run=run.run), run, begun)
 
     async def finish(self, record: ScopeRecord) -> RunRecord | None:
         """Go on with a run that an earlier process left behind."""
         run = await self.records.get(RunRecord, record.run) if record.run else None
         begun = await self.settling.begun(run.run) if run else None
         if run is None or begun is None:
-            await self.records.save("scope.run-lost", replace(record, run=None))
+            await self.settling.lost(record)
             return None
         return await self._carry(record, run, begun)
 
@@ -91,6 +96,9 @@ class Unattended:
         return None
 
     def scope_synced(self, record: ScopeRecord, revision: str) -> None:
+        return None
+
+    def scope_held(self, record: ScopeRecord) -> None:
         return None
 
     async def open(self, record: ScopeRecord, run: RunRecord) -> int | None:

@@ -1,7 +1,7 @@
 """The loop: looks at repositories, scopes and pull requests when something says "look", and at intervals anyway (I21).
 
-Keys of the queue: `repo:NAME`, `scope:NAME`, `ipr:REPOSITORY/NUMBER`. Webhooks, polls, file events, engine hints and
-people only add keys; any of them alone reaches the same end.
+Keys of the queue: `repo:NAME`, `scope:NAME`, `ipr:REPOSITORY/NUMBER`, `push:REPOSITORY/COMMIT`. Webhooks, polls, file
+events, engine hints and people only add keys; any of them alone reaches the same end.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from controller.forges.forge import ForgeError, ForgeUnavailable
 from controller.journal.failure import JournalDamaged, JournalUnavailable
 from controller.runtime.clock import Clock, backoff_s
 from controller.runtime.ipr import Iprs
+from controller.runtime.push_status import PushStatuses
 from controller.runtime.reconciler import Reconciler
 from controller.runtime.repository_look import RepositoryLook
 from controller.runtime.work_queue import Item, Priority, WorkQueue
@@ -46,6 +47,7 @@ class Loop:
         reconciler: Reconciler,
         repositories: Mapping[str, RepositoryLook],
         iprs: Mapping[str, Iprs],
+        pushes: Mapping[str, PushStatuses],
         engines: Mapping[str, Engine],
         clock: Clock,
         metrics: Metrics,
@@ -53,6 +55,7 @@ class Loop:
         interval_s: float = 60.0,
     ) -> None:
         self._queue, self._reconciler, self._repositories, self._iprs = queue, reconciler, repositories, iprs
+        self._pushes = pushes
         self._engines, self._clock, self._metrics = engines, clock, metrics
         self._rates, self._interval_s = rates, interval_s
         self._buckets: dict[str, TokenBucket] = {}
@@ -62,6 +65,9 @@ class Loop:
         """Until `stop` is set; passes under way are finished first. `watches` yield keys to look at at once."""
         for name in self._repositories:
             self._queue.add(f"repo:{name}", Priority.POLL)
+        for name, pushes in self._pushes.items():
+            for revision in await pushes.unsettled():
+                self._queue.add(f"push:{name}/{revision}", Priority.POLL)
         helpers = [asyncio.create_task(self._hints(t, e)) for t, e in self._engines.items()]
         helpers += [asyncio.create_task(self._watched(w)) for w in watches]
         workers = [asyncio.create_task(self._work(stop)) for _ in range(_WORKERS)]
@@ -130,6 +136,10 @@ class Loop:
             repository, _, number = name.rpartition("/")
             after_s = await self._iprs[repository].look(int(number))
             return after_s, Priority.PULL_REQUEST
+        if what == "push":
+            repository, _, revision = name.rpartition("/")
+            await self._pushes[repository].look(revision)
+            return None, Priority.POLL
         wait_s = self._throttled(name, item.priority)
         if wait_s:
             return wait_s, item.priority

@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from controller.errors import AlmaError, InvalidInput, Unreachable
-from controller.plan.change import ClearedBy
+from controller.plan.change import ClearedBy, Plan
 from controller.plan.health import HealthState, SyncState, worst
 from controller.plan.limits import Allowance
 from controller.plan.step import Fence
@@ -26,8 +26,8 @@ from controller.runtime.executor import Executor, LeaseLost
 from controller.runtime.planning import Planned, Planning, Wanted
 from controller.runtime.progress import count_results
 from controller.runtime.records import Records, RunRecord, ScopeRecord
-from controller.runtime.run import Begun, RunState, RunWord, after_superseding
-from controller.runtime.settle import Settling
+from controller.runtime.run import Begun, RunState, RunWord
+from controller.runtime.settle import Settling, Takeover
 from controller.runtime.work_queue import Priority
 from controller.telemetry import Metrics
 
@@ -92,15 +92,6 @@ class Requeue:
 
 
 @dataclass(frozen=True, slots=True)
-class _Takeover:
-    """A newer revision that may run now, in the place of the run at a barrier."""
-
-    run: str
-    decision: Decision
-    head: ScopeHead
-
-
-@dataclass(frozen=True, slots=True)
 class Intervals:
     drift_s: float = 600.0
     retry_s: float = 15.0
@@ -113,6 +104,11 @@ class Serving:
 
     observe_only: str = ""
     read_only: frozenset[str] = frozenset()
+
+    def locks(self, plan: Plan) -> str:
+        """Why `plan` may not be applied here at all; empty if it may."""
+        locked = sorted({c.target for c in plan.changes} & self.read_only)
+        return self.observe_only or (f"target {locked[0]} is read_only in the server configuration" if locked else "")
 
 
 class Reconciler:
@@ -198,6 +194,7 @@ class Reconciler:
         planned = await self._plan_head(record, head)
         if isinstance(planned, AlmaError):
             record = await self._note(record, SyncState.OUT_OF_SYNC, record.health, str(planned))
+            self._settling.held(record)
             self._metrics.count("alma_reconcile", record.scope, "invalid")
             return await self._heal_good(record, head)
         decision = await self._decide(planned, record, head)
@@ -211,6 +208,7 @@ class Reconciler:
                 record = await self._wait(record, head, planned, decision)
             case Verdict.HOLD:
                 record = await self._hold(record, planned, decision)
+                self._settling.held(record)
         return await self._heal_good(record, head)
 
     async def _plan_head(self, record: ScopeRecord, head: ScopeHead) -> Planned | AlmaError:
@@ -233,18 +231,12 @@ class Reconciler:
             now=self._clock.wall(),
             allowances=allowances,
             reviewed_digests=await self._clearances.digests(record, head.revision),
-            observe_only=self._may_not_apply(planned),
+            observe_only=self._serving.locks(planned.plan),
             unready=await self._unready(record, head),
             owns_before_journal=self._before_journal(record, planned),
             heal_delay=self._heals.held_back(record) if is_heal(planned.plan, record) else "",
         )
         return decide(planned.plan, record, head.policy, about)
-
-    def _may_not_apply(self, planned: Planned) -> str:
-        if self._serving.observe_only:
-            return self._serving.observe_only
-        locked = sorted({c.target for c in planned.plan.changes} & self._serving.read_only)
-        return f"target {locked[0]} is read_only in the server configuration" if locked else ""
 
     async def _unready(self, record: ScopeRecord, head: ScopeHead) -> str:
         for name in head.policy.depends_on:
@@ -341,9 +333,10 @@ class Reconciler:
         if heal:
             self._heals.spend(record.scope)
             record = replace(record, drift=drift_items(decision.plan, record.drift, self._clock.wall()))
-        run = await self._settling.begin(record, head.revision, head.tree, decision, heal, head.pinned, self._new_id)
-        record = replace(record, run=run.run, waiting=None)
-        await self._carry(record, run, Begun(run.run, decision.plan))
+        run, begun = await self._settling.begin(
+            record, head.revision, head.tree, decision, heal, head.pinned, self._new_id
+        )
+        await self._carry(replace(record, run=run.run, waiting=None), run, begun)
 
     async def _finish(self, record: ScopeRecord) -> None:
         """A run an earlier process left behind: go on where it was."""
@@ -351,18 +344,18 @@ class Reconciler:
         run = await self._records.get(RunRecord, record.run)
         begun = await self._settling.begun(record.run)
         if run is None or begun is None:
-            await self._records.save("scope.run-lost", replace(record, run=None))
+            await self._settling.lost(record)
             return
         await self._carry(record, run, begun)
 
     async def _carry(self, record: ScopeRecord, run: RunRecord, begun: Begun) -> None:
         """To its end, and through any newer run that takes it over at a barrier (I13)."""
         structlog.contextvars.bind_contextvars(run=run.run, revision=run.revision)
-        takeover: list[_Takeover] = []
 
         async def newer(state: RunState) -> str | None:
             found = None if run.heal else await self._newer_for(record, run)
-            takeover[:] = [found] if found else []
+            if found:
+                await self._settling.newer_found(run, found)
             return found.run if found else None
 
         began_s = self._clock.now_s()
@@ -374,9 +367,10 @@ class Reconciler:
             lease.release()
             structlog.contextvars.unbind_contextvars("run", "revision")
         self._measure(record.scope, run, state, self._clock.now_s() - began_s)
-        record, run = await self._settling.ended(record, run, state, hooks.seconds)
-        if state.word is RunWord.SUPERSEDED and takeover:
-            await self._take_over(record, takeover[0], state)
+        if state.word is RunWord.SUPERSEDED:
+            await self._carry(*await self._settling.hand_over(record, run, state, hooks.seconds))
+            return
+        await self._settling.ended(record, run, state, hooks.seconds)
 
     def _measure(self, scope: str, run: RunRecord, state: RunState, spent_s: float) -> None:
         _log.info("run ended", run=run.run, word=state.word, seconds=round(spent_s, 2))
@@ -386,15 +380,7 @@ class Reconciler:
             self._metrics.count("alma_rollbacks", scope, state.word)
         count_results(self._metrics, state, self._planning.engine_of)
 
-    async def _take_over(self, record: ScopeRecord, newer: _Takeover, older: RunState) -> None:
-        head, decision = newer.head, newer.decision
-        fresh = await self._settling.begin(
-            record, head.revision, head.tree, decision, False, head.pinned, lambda: newer.run
-        )
-        begun = after_superseding(newer.run, decision.plan, older)
-        await self._carry(replace(record, run=newer.run, waiting=None), fresh, begun)
-
-    async def _newer_for(self, record: ScopeRecord, run: RunRecord) -> _Takeover | None:
+    async def _newer_for(self, record: ScopeRecord, run: RunRecord) -> Takeover | None:
         """At a barrier: the branch has moved on and its content may run now. Planned, limited and gated here."""
         current = await self._records.get(ScopeRecord, record.scope) or record
         head = await self._source.head(current)
@@ -409,7 +395,7 @@ class Reconciler:
         decision = await self._decide(planned, current, head)
         if decision.verdict is not Verdict.GO:
             return None
-        return _Takeover(self._new_id(), decision, head)
+        return Takeover(self._new_id(), decision, head.revision, head.tree, head.pinned)
 
     # --- notes ---
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from controller.journal.projections import Document, Entry
+from controller.plan.codec import from_json, to_json
 from controller.plan.limits import Listed
 from controller.runtime.clock import Clock
 from controller.runtime.decide import Decision, WaitsFor
 from controller.runtime.progress import change_results, planned_results
-from controller.runtime.records import Records, RunRecord, ScopeRecord
-from controller.runtime.run import Begun, RunState, RunWord
+from controller.runtime.records import Records, RunRecord, ScopeRecord, told
+from controller.runtime.run import Begun, RunState, RunWord, after_superseding
 from controller.runtime.run_log import RunLog
 from controller.runtime.step_values import run_outputs
 
 _QUARANTINE_KEPT = 50
+_TAKEOVER = "takeover"  # documents: superseded run → what follows it
 
 
 class Telling(Protocol):
@@ -24,6 +27,8 @@ class Telling(Protocol):
     def run_moved(self, run: RunRecord) -> None: ...
 
     def scope_synced(self, record: ScopeRecord, revision: str) -> None: ...
+
+    def scope_held(self, record: ScopeRecord) -> None: ...
 
 
 class Reverting(Protocol):
@@ -38,6 +43,17 @@ class PullsOf(Protocol):
     async def pulls(self, record: ScopeRecord, revision: str) -> tuple[int, ...]:
         """Numbers of the pull requests that a run to `revision` brings in."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """A newer revision that may run now, in the place of the run at a barrier."""
+
+    run: str  # its id
+    decision: Decision
+    revision: str
+    tree: str
+    rollback: bool = False
 
 
 class Settling:
@@ -84,8 +100,9 @@ class Settling:
         heal: bool,
         rollback: bool,
         new_id: Callable[[], str],
-    ) -> RunRecord:
-        """A run that goes now. One that waited with this very plan keeps its id."""
+    ) -> tuple[RunRecord, Begun]:
+        """A run that goes now, and its first event; both are durable in one commit, so that no kill leaves a run that
+        never began. One that waited with this very plan keeps its id."""
         before = await self._records.get(RunRecord, record.waiting) if record.waiting and not heal else None
         if before and _is_same_wait(before, decision, revision):
             fresh = await self._record(record, revision, tree, decision, before.run, RunWord.RUNNING)
@@ -96,14 +113,20 @@ class Settling:
             run = await self._record(record, revision, tree, decision, new_id(), RunWord.RUNNING)
         run = replace(run, heal=heal, rollback=rollback)
         still_waiting = record.waiting if heal else None
-        await self._records.save("run.begins", run, replace(record, run=run.run, waiting=still_waiting))
+        begun = Begun(run.run, decision.plan)
+        entries, documents = told("run.begins", run, replace(record, run=run.run, waiting=still_waiting))
+        await self._log.append(run.run, [begun], documents, entries)
         self._telling.run_moved(run)
-        return run
+        return run, begun
 
     async def begun(self, run: str) -> Begun | None:
         """The first event of a run, or None if it never got so far."""
         events = await self._log.read(run)
         return events[0] if events and isinstance(events[0], Begun) else None
+
+    async def lost(self, record: ScopeRecord) -> None:
+        """The journal knows nothing of the run that the scope says is under way: the next look plans anew."""
+        await self._records.save("scope.run-lost", replace(record, run=None))
 
     def progressed(self, run: RunRecord, state: RunState, seconds: Mapping[int, tuple[float, float]]) -> None:
         """The run has moved: tell, without waiting for anyone."""
@@ -113,7 +136,47 @@ class Settling:
         self, record: ScopeRecord, run: RunRecord, state: RunState, seconds: Mapping[int, tuple[float, float]]
     ) -> tuple[ScopeRecord, RunRecord]:
         """Write down the end; a failed deploy is quarantined and gets its revert pull request."""
-        run = replace(
+        run = self._over(run, state, seconds)
+        if state.word in (RunWord.UNDONE, RunWord.PARKED) and not run.heal:
+            run = replace(run, revert_pull=await self._reverting.open(record, run))
+        if state.word in (RunWord.DONE, RunWord.UNDONE):
+            await self._forget_priors(state)
+        record = await self._after(record, run, state)
+        # Last and in one commit: until then the run is open, and after a kill the next process does all of this again.
+        await self._records.save("run.ended", run, record)
+        self._telling.run_moved(run)
+        return record, run
+
+    async def newer_found(self, run: RunRecord, newer: Takeover) -> None:
+        """A newer revision will take `run` over. Durable before the run hears of it: from then on only this plan may
+        follow, because what the run leaves behind passes to it (I13)."""
+        document = Document(_TAKEOVER, run.run, to_json(newer))
+        about = Entry("run.newer-found", {"run": newer.run, "revision": newer.revision})
+        await self._log.append(run.run, [], [document], [about])
+
+    async def hand_over(
+        self, record: ScopeRecord, run: RunRecord, state: RunState, seconds: Mapping[int, tuple[float, float]]
+    ) -> tuple[ScopeRecord, RunRecord, Begun]:
+        """A superseded run ends and the newer one begins, with all that was cut, in one commit."""
+        body = await self._records.journal.document(_TAKEOVER, run.run)
+        assert body is not None, "stored before the run was superseded"
+        newer = from_json(Takeover, body)
+        ended = self._over(run, state, seconds)
+        record = await self._after(record, ended, state)
+        await self.no_longer_waiting(record, "another plan took its place")
+        decision = newer.decision
+        fresh = await self._record(record, newer.revision, newer.tree, decision, newer.run, RunWord.RUNNING)
+        fresh = replace(fresh, rollback=newer.rollback)
+        record = replace(record, run=newer.run, waiting=None)
+        begun = after_superseding(newer.run, decision.plan, state)
+        entries, documents = told("run.begins", ended, fresh, record)
+        await self._log.append(newer.run, [begun], documents, entries)
+        for moved in (ended, fresh):
+            self._telling.run_moved(moved)
+        return record, fresh, begun
+
+    def _over(self, run: RunRecord, state: RunState, seconds: Mapping[int, tuple[float, float]]) -> RunRecord:
+        return replace(
             run,
             word=state.word,
             ended=self._clock.wall().isoformat(),
@@ -123,19 +186,11 @@ class Settling:
             warnings=state.warnings,
             superseded_by=state.superseded_by or "",
         )
-        # Read again: a pause or a confirm may have come while the run was under way.
+
+    async def _after(self, record: ScopeRecord, run: RunRecord, state: RunState) -> ScopeRecord:
+        """The scope as it is now: a pause or a confirm may have come while the run was under way."""
         record = await self._records.get(ScopeRecord, record.scope) or record
-        record = _after_run(replace(record, outputs={**record.outputs, **run_outputs(state)}), run, state)
-        await self._records.save("run.ended", run, record)
-        if state.word in (RunWord.UNDONE, RunWord.PARKED) and not run.heal:
-            number = await self._reverting.open(record, run)
-            if number is not None:
-                run = replace(run, revert_pull=number)
-                await self._records.save("run.revert-opened", run)
-        if state.word in (RunWord.DONE, RunWord.UNDONE):
-            await self._forget_priors(state)
-        self._telling.run_moved(run)
-        return record, run
+        return _after_run(replace(record, outputs={**record.outputs, **run_outputs(state)}), run, state)
 
     async def no_longer_waiting(self, record: ScopeRecord, reason: str) -> None:
         """A waiting run has nothing left to do."""
@@ -145,6 +200,10 @@ class Settling:
 
     async def synced(self, record: ScopeRecord, revision: str) -> None:
         self._telling.scope_synced(record, revision)
+
+    def held(self, record: ScopeRecord) -> None:
+        """What the branch says cannot run, and no run tells so."""
+        self._telling.scope_held(record)
 
     async def _end(self, run: RunRecord, word: RunWord, reason: str) -> None:
         ended = replace(run, word=word, reason=reason, next_step="", ended=self._clock.wall().isoformat())
