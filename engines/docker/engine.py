@@ -25,6 +25,7 @@ from engines.docker.pulls import Pulls
 from engines.docker.reader import Reader
 from engines.docker.settings import SCHEMES, address
 from engines.docker.sources import resolve
+from engines.docker.sweep import sweep
 from engines.engine import Ask, Binding, Found, Hint, Seal, TargetInfo, Values
 
 
@@ -70,6 +71,10 @@ class DockerEngine:
         found = preview.matches(wanted, seen, scope)
         sources = await resolve(self._client, preview.images_needed(found), self._binding.registries)
         return preview.effects(found, seen, scope, sources)
+
+    def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
+        """Pure."""
+        return sweep(seen, scope, self._binding.install)
 
     async def prior(self, step: Step, seal: Seal) -> Prior:
         """State of the object right now; nothing secret is in it, because the old container itself is kept."""

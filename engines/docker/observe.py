@@ -15,7 +15,7 @@ from engines.docker.marks import Note
 
 Mask = Callable[[str], Masked]
 Raw = Mapping[str, Any]
-_PART = re.compile(r".+\.[a-z0-9-]+\.(new|old)")
+_PART = re.compile(r"(.+)\.[a-z0-9-]+\.(new|old)")
 _SECRET_NAME = re.compile(r"(?i)pass|secret|token|credential|private|api_?key|access_?key|auth|dsn")
 _LOGIN_IN_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
@@ -32,7 +32,13 @@ def part_of(name: str, mark: Mark | None) -> Part:
     ending = _PART.fullmatch(name) if mark else None
     if ending is None:
         return Part.CURRENT
-    return Part.STAGED if ending[1] == "new" else Part.KEPT
+    return Part.STAGED if ending[2] == "new" else Part.KEPT
+
+
+def own_key(part: ObjectKey) -> ObjectKey:
+    """The key of the object that a part belongs to: its name without what the run put behind it."""
+    ending = _PART.fullmatch(part.name)
+    return ObjectKey(part.kind, ending[1]) if ending else part
 
 
 def owned_container(

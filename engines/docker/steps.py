@@ -7,6 +7,7 @@ here (I10), and then its mark is looked at before anything is sent.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace as replaced
 from enum import StrEnum
 
 from controller.blueprint.entry import OnDelete, Probe
@@ -155,6 +156,18 @@ def stop(seen: Seen) -> list[Step]:
 def rename_old(seen: Seen) -> Step:
     """Takes the old container's name away."""
     return _on_seen(Phase.CUT, Call.RENAME, seen, {"to": kept(seen.key.name)})
+
+
+def unstage(staged: Seen) -> list[Step]:
+    """Takes a container away that a run made beside the object and never brought in; it may run (start-first)."""
+    runs = staged.fields.get("running") in (True, "paused")
+    return [*(hold(staged) if runs else ()), *stop(staged), remove(staged, volumes=True)]
+
+
+def put_back(kept: Seen, to: ObjectKey) -> list[Step]:
+    """Gives the old container its name back and starts it. Its restart policy is mended as drift is."""
+    named = _on_seen(Phase.CUT, Call.RENAME, kept, {"to": to.name})
+    return [named, _on_seen(Phase.CUT, Call.START, replaced(kept, key=to), {})]
 
 
 def remove(seen: Seen, *, name: str | None = None, volumes: bool = False) -> Step:

@@ -21,6 +21,7 @@ from engines.simulation.faults import Fault, Rule, described, due, strike
 from engines.simulation.kinds import KINDS
 from engines.simulation.preview import effects
 from engines.simulation.record import SLOW_CHECKS, capacity_left, health_of, seen_of
+from engines.simulation.sweep import sweep
 from engines.simulation.world import Data, Record, World
 
 VERSION = "simulation 1"
@@ -71,6 +72,10 @@ class SimulationEngine:
         """Pure arithmetic on what was observed."""
         await self._meet("preview")
         return effects(wanted, seen, scope, self._binding.install)
+
+    def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
+        """See `Engine.sweep`."""
+        return sweep(seen, scope, self._binding.install)
 
     async def prior(self, step: Step, seal: Seal) -> Prior:
         """See `Engine.prior`. Raises Conflict, Transient."""

@@ -88,6 +88,19 @@ def removal(old: Seen) -> tuple[Step, ...]:
     return (_on(old, "stop", {}), gone) if is_active(old.key.kind) else (gone,)
 
 
+def unstaging(staged: Seen) -> tuple[Step, ...]:
+    """A part that a run made beside the object and never brought in; it may run already (start-first)."""
+    gone = Step(Phase.RETIRE, staged.key, Expect(uid=staged.uid), {"call": "remove"})
+    return (_on(staged, "stop", {}), gone) if staged.fields.get("running") else (gone,)
+
+
+def putting_back(kept: Seen, key: ObjectKey) -> tuple[Step, ...]:
+    """The replaced object under its own name again, and running if it is something that runs."""
+    named = _on(kept, "rename", {}, to=key.name, part=Part.CURRENT.value)
+    stopped = kept.fields.get("running") is False
+    return (named, under(_on(kept, "start", {}), key)) if stopped else (named,)
+
+
 def forgetting(old: Seen) -> Step:
     """The object stays, without an owner."""
     return _on(old, "unmark", {})

@@ -152,6 +152,11 @@ def portrait(seen: Seen, uid: bool = True) -> object:
     return to_json(replace(seen, uid=seen.uid if uid else None, version=None, mark=mark, health=SAME, outputs={}))
 
 
+def portrait_text(seen: Seen) -> str:
+    """A portrait that may lie in a set."""
+    return json.dumps(portrait(seen), sort_keys=True)
+
+
 SAME = Seen(ObjectKey("", ""), None, None, None, Part.CURRENT, frozenset(), {}).health
 
 
@@ -321,6 +326,115 @@ class EngineConformance:
             planned = {e.key for e in await stage.effects(case.after)}
             assert not planned & parts
             assert not {e.key for e in await stage.effects(()) if e.action is Action.DESTROY} & parts
+
+    # --- the sweep ------------------------------------------------------------------------------------------------
+
+    async def test_the_sweep_ends_what_a_run_left_that_nobody_remembers(
+        self, case: Case, stage: Stage, report_n: Report
+    ) -> None:
+        await stage.bring(case.before)
+        length = len([s for s in steps_of(await stage.effects(case.after)) if s.phase is not Phase.RETIRE])
+        for cut in range(1, length + 1):
+            uids = {s.key: s.uid for s in (await stage.look()).objects if s.part is Part.CURRENT}
+            await self._left_behind(stage, case.after, cut)
+            before = await stage.look()
+            swept = stage.engine.sweep(before, SCOPE)
+            assert {e.uid for e in swept} == {s.uid for s in before.objects if s.part is not Part.CURRENT}
+            self._disrupts_no_current_object(swept, before)
+            await stage.runner.apply(swept)
+            after = await stage.look()
+            self._is_swept(swept, before, after, uids)
+            assert not steps_of(stage.engine.sweep(after, SCOPE)), "sweeping again has nothing left to do"
+            await stage.bring(case.before)
+            report_n(self.row, 1)
+
+    async def test_sweep_steps_sent_twice_have_one_effect_and_are_found_again(
+        self, case: Case, stage: Stage, report_n: Report
+    ) -> None:
+        async for swept in self._sweeps(case, stage):
+            for resource, step in ordered(swept, stage.runner.run):
+                assert (await stage.engine.find(OpId("neverseenop1"), step)).state is FoundState.NOT_YET, step
+                done = await stage.runner.send(step, resource)
+                once = await stage.harness.world()
+                assert (await (await stage.fresh()).find(done.op, step)).state is FoundState.ACTED
+                args = (done.op, step, done.prior, stage.runner.values(), Held())
+                again = await stage.runner.ended(await (await stage.fresh()).do(*args))
+                assert again.state is ReceiptState.DONE
+                assert await stage.harness.world() == once
+                report_n(self.row, 2)
+
+    async def test_a_sweep_that_fails_leaves_the_parts_as_they_were(
+        self, case: Case, stage: Stage, report_n: Report
+    ) -> None:
+        async for swept in self._sweeps(case, stage):
+            planned = [x for x in ordered(swept, stage.runner.run) if x[1].phase is not Phase.RETIRE]
+            for cut in range(1, len(planned) + 1):
+                before = await stage.portrait()
+                await stage.runner.undo([await stage.runner.send(s, r) for r, s in planned[:cut]])
+                assert await stage.portrait() == before
+                report_n(self.row, 1)
+            await stage.runner.apply(swept)
+
+    async def test_parts_of_another_scope_or_install_are_not_swept(self, case: Case, stage: Stage) -> None:
+        async for swept in self._sweeps(case, stage):
+            seen = await stage.look()
+            assert stage.engine.sweep(seen, "another") == ()
+            others = [replace(s, mark=replace(s.mark, install="another") if s.mark else None) for s in seen.objects]
+            foreign = [replace(s, mark=None) for s in seen.objects]
+            assert stage.engine.sweep(replace(seen, objects=tuple(others)), SCOPE) == ()
+            assert stage.engine.sweep(replace(seen, objects=tuple(foreign)), SCOPE) == ()
+            await stage.runner.apply(swept)
+
+    async def _sweeps(self, case: Case, stage: Stage) -> AsyncIterator[tuple[Effect, ...]]:
+        """What is to be swept after each cut of a run that leaves parts; whoever asks carries it out."""
+        await stage.bring(case.before)
+        length = len([s for s in steps_of(await stage.effects(case.after)) if s.phase is not Phase.RETIRE])
+        for cut in range(1, length + 1):
+            await self._left_behind(stage, case.after, cut)
+            swept = stage.engine.sweep(await stage.look(), SCOPE)
+            if steps_of(swept):
+                yield swept
+            await stage.bring(case.before)
+
+    @staticmethod
+    async def _left_behind(stage: Stage, entries: Sequence[Entry], cut: int) -> None:
+        """A run towards `entries` dies after `cut` steps, and its journal with it."""
+        stage.runner.run = f"run{next(stage.runs)}"
+        for resource, step in ordered(await stage.effects(entries), stage.runner.run)[:cut]:
+            await stage.runner.send(step, resource)
+        stage.runner.run = f"run{next(stage.runs)}"
+
+    @staticmethod
+    def _disrupts_no_current_object(swept: Sequence[Effect], before: Snapshot) -> None:
+        current = {s.uid for s in before.objects if s.part is Part.CURRENT}
+        parts = {s.uid: s for s in before.objects if s.part is not Part.CURRENT}
+        for effect in swept:
+            assert effect.uid not in current
+            assert {s.expects.uid for s in effect.steps} <= {effect.uid}, "bound to what was seen"
+            assert not effect.lost
+            if parts[effect.uid].part is Part.STAGED:
+                assert (effect.action, effect.disruption.rank) == (Action.DESTROY, 0)
+                assert effect.key == parts[effect.uid].key
+
+    @staticmethod
+    def _is_swept(
+        swept: Sequence[Effect], before: Snapshot, after: Snapshot, uids: Mapping[ObjectKey, str | None]
+    ) -> None:
+        """Nothing staged is left, what had no current object has it again, and the rest is as it was."""
+        left = {s.uid: s for s in after.objects if s.part is not Part.CURRENT}
+        current = {s.key: s for s in after.objects if s.part is Part.CURRENT}
+        assert set(left) == {e.uid for e in swept if not e.steps}
+        assert all(s.part is Part.KEPT for s in left.values())
+        for effect in swept:
+            if effect.action is Action.CREATE:
+                assert current[effect.key].uid == effect.uid == uids[effect.key]
+                assert current[effect.key].fields.get("running") in (True, None)
+            if not effect.steps:
+                assert left[effect.uid].key.name in effect.reason and "by hand" in effect.reason
+        same = {s.key for s in before.objects if s.part is Part.CURRENT}
+        assert {portrait_text(current[k]) for k in same} == {
+            portrait_text(s) for s in before.objects if s.part is Part.CURRENT
+        }
 
     # --- what is not ours, and what moved -------------------------------------------------------------------------
 
