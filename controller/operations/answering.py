@@ -49,11 +49,11 @@ class CommentDesk:
         if command.wrong:
             return refused_answer(command.verb, comment.author.login, command.wrong, marker)
         verb = VERBS[command.verb]
-        if verb.kind is VerbKind.READ:
-            return await self._read(command, record, marker)
         actor = forge_actor(self.forge.kind, comment.author, await self.forge.standing(comment.author))
         try:
-            require(actor, self.rules, Role.OPERATE, verb.name)
+            require(actor, self.rules, Role.READ if verb.kind is VerbKind.READ else Role.OPERATE, verb.name)
+            if verb.kind is VerbKind.READ:
+                return await self._read(command, record, marker)
             told = await self._act(command, record, pull, actor)
         except AlmaError as e:
             if isinstance(e, ForgeError):
@@ -150,10 +150,22 @@ class CommentDesk:
         return f"{'Paused' if verb == 'pause' else 'Resumed'}: {_listed(names)}."
 
     async def _retry(self, command: Command, record: IprRecord, actor: Actor) -> str:
-        names = command.args or tuple(s.scope for s in await self._named(command, record))
+        if command.args:
+            names = [await self._of_this_repository(name, record) for name in command.args]
+        else:
+            names = [s.scope for s in await self._named(command, record)]
         for name in names:
             await runs.retry(self.about, actor, name)
         return f"Trying again: {_listed(names)}."
+
+    async def _of_this_repository(self, name: str, record: IprRecord) -> str:
+        """A scope, or the scope of a run; the author's rights hold for this repository only."""
+        scope = await self.about.records.get(ScopeRecord, name)
+        if scope is None:
+            return (await self._run(Command("retry", (name,)), record)).scope
+        if scope.repository != record.repository:
+            raise InvalidInput(f"no run {name} here")
+        return name
 
     async def _rollback(self, command: Command, record: IprRecord, actor: Actor) -> str:
         told = []
@@ -183,10 +195,10 @@ class CommentDesk:
         open_runs = [
             r
             for r in await self.about.records.all(RunRecord)
-            if r.scope in names and (not r.word.ended or r.word is RunWord.PARKED)
+            if r.scope in names and record.number in r.pulls and (not r.word.ended or r.word is RunWord.PARKED)
         ]
         if not open_runs:
-            raise InvalidInput("no run waits or runs here", hint="/alma status")
+            raise InvalidInput("no run of this pull request waits or runs", hint="/alma status, then name the run")
         return max(open_runs, key=lambda r: r.created)
 
 

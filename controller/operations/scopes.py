@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller.blueprint.units import duration_s
-from controller.errors import InvalidInput
+from controller.errors import InvalidInput, RefusedByPolicy
 from controller.operations.access import Actor, Role
 from controller.operations.context import Context
 from controller.runtime.records import Pause, ScopeRecord
@@ -43,9 +43,14 @@ async def reconcile(about: Context, actor: Actor, scope: str) -> ScopeRecord:
 
 
 async def retry_scope(about: Context, actor: Actor, scope: str) -> ScopeRecord:
-    """Lift the quarantine and the parking of a scope, and try again."""
+    """Lift the quarantine of a scope, and try again. A parked one needs `unlock` first, which takes an admin."""
     record = await about.scope(scope, actor, Role.OPERATE, "retry")
-    after = replace(record, quarantine=(), parked=None, contested=False)
+    if record.parked:
+        raise RefusedByPolicy(
+            f"scope {scope} is parked: a person must look at what run {record.parked} left",
+            hint=f"alma unlock {record.parked}, then retry",
+        )
+    after = replace(record, quarantine=(), contested=False)
     await about.records.save("scope.retried", after)
     about.look(scope)
     return after

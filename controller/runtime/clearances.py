@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from controller.forges.forge import PullState
+from controller.forges.forge import PullRequest, PullState
 from controller.plan.change import ClearedBy
 from controller.plan.limits import Allowance
 from controller.runtime.records import IprRecord, Records, Reviewed, ScopeRecord
@@ -58,3 +59,13 @@ class MergedReviews:
             return False
         good = record.good_revision
         return good is None or not await self._source.includes(record.repository, merge, good)
+
+
+def at_merge(record: IprRecord, pull: PullRequest) -> IprRecord:
+    """What is known of a merged pull request. What was shown for another head than the one that was merged, or
+    confirmed there, clears nothing (I2)."""
+    record = replace(record, state=pull.state, merge_sha=pull.merge_sha)
+    if pull.head_sha == record.head_sha:
+        return record
+    nothing = tuple(replace(r, digest="", listed=(), pins={}) for r in record.reviewed)
+    return replace(record, reviewed=nothing, confirmed=(), confirmed_by="")

@@ -16,6 +16,7 @@ import structlog
 from controller.forges.forge import (
     Comment,
     Forge,
+    ForgeError,
     Permission,
     PullRequest,
     PullState,
@@ -23,16 +24,19 @@ from controller.forges.forge import (
     Status,
     StatusState,
 )
+from controller.forges.marker import bears
 from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
 from controller.plan.limits import Listed
 from controller.plan.step import Action
+from controller.review.command_answer import refused_answer
 from controller.review.finding import Severity
 from controller.review.markdown import rendered
 from controller.review.report import Review, RunProgress, RunRow, RunState
 from controller.review.statuses import statuses
+from controller.runtime.clearances import at_merge
 from controller.runtime.clock import Clock
-from controller.runtime.command import parse_command
+from controller.runtime.command import Command, parse_command
 from controller.runtime.records import IprRecord, Records, RunRecord, ScopeRecord
 from controller.runtime.reviewing import Judged, Reviewing, monthly_costs
 from controller.runtime.run import RunWord
@@ -62,10 +66,11 @@ class Iprs:
         clock: Clock,
         metrics: Metrics,
         install: str,
+        branch: str,
     ) -> None:
         self._repository, self._forge, self._reviewing = repository, forge, reviewing
         self._answering, self._records, self._clock, self._metrics = answering, records, clock, metrics
-        self._install = install
+        self._install, self._branch = install, branch
         self._open_scopes: dict[int, frozenset[str]] = {}  # open pull request → scopes it touches
         self._moving: dict[str, RunRecord] = {}  # run id → newest progress, not yet in the journal
 
@@ -79,15 +84,15 @@ class Iprs:
         """Open pull requests whose plan was made against this scope: to be planned again when it moves."""
         return tuple(n for n, scopes in self._open_scopes.items() if scope in scopes)
 
-    async def look(self, number: int) -> float:
-        """Bring what we say on one pull request in line with what is. Returns seconds until the next look is due;
-        raises ForgeUnavailable when the forge must be left alone for a while."""
+    async def look(self, number: int) -> float | None:
+        """Bring what we say on one pull request in line with what is. Returns seconds until the next look is due, None
+        if only news makes one due; raises ForgeUnavailable when the forge must be left alone for a while."""
         pull = await self._forge.pull(number)
         record = await self._records.get(IprRecord, f"{self._repository.name}/{number}")
         if self._repository.head is None:
             return 1.0  # its repository was not looked at yet
-        if pull is None:
-            return 3600.0
+        if pull is None or pull.base != self._branch:
+            return None  # not there, or on its way to a branch that nothing is deployed from
         record = record or IprRecord(self._repository.name, number)
         record = replace(
             record,
@@ -98,6 +103,8 @@ class Iprs:
             merge_sha=pull.merge_sha,
             stamp=pull.updated,
         )
+        if pull.state is PullState.MERGED:
+            record = at_merge(record, pull)
         record = await self._answer_commands(record, pull)
         if pull.state is PullState.OPEN:
             return await self._open(record, pull)
@@ -112,6 +119,8 @@ class Iprs:
         judged = await self._reviewing.review(
             self._repository, pull, await self._trusted(pull), self._clock.wall().date()
         )
+        if _other_plan(record, pull, judged):
+            record = replace(record, confirmed=(), confirmed_by="")  # given for what is no longer there (I3)
         record = replace(record, head_sha=pull.head_sha, base_sha=self._repository.head or "", final=False, runs=())
         self._open_scopes[record.number] = frozenset(r.scope for r in judged.reviewed)
         record = await self._write(record, judged.review, (), judged)
@@ -139,10 +148,10 @@ class Iprs:
 
     # --- merged or closed: the run ---
 
-    async def _ended(self, record: IprRecord, pull: PullRequest) -> float:
+    async def _ended(self, record: IprRecord, pull: PullRequest) -> float | None:
         if not record.head_sha and pull.state is PullState.CLOSED:
             await self._save(replace(record, final=True))  # closed before we ever spoke: nothing to say
-            return 3600.0
+            return None
         review = await self._stored_review(record)
         if review is None:
             return await self._missed(record, pull)
@@ -152,7 +161,7 @@ class Iprs:
         if pull.state is PullState.CLOSED:
             progress = ()
         await self._write(replace(record, final=final, runs=tuple(r.run for r in runs)), review, progress, None)
-        return 3600.0 if final else 30.0
+        return None if final else 30.0
 
     async def _missed(self, record: IprRecord, pull: PullRequest) -> float:
         """Merged before we ever reviewed it: review what it brought in against the commit before it, once."""
@@ -209,6 +218,8 @@ class Iprs:
             shown = frozenset(Listed.of(c) for c in made.listed)
             kept = tuple(replace(r, listed=tuple(x for x in r.listed if x in shown)) for r in judged.reviewed)
             record = replace(record, reviewed=kept)
+            if await self._is_merged_meanwhile(record):
+                return record  # nobody saw this before the merge, so it must clear nothing; the next look reports
             # Durable before it is shown: a merge may follow the comment at once, and clears what is stored (I2).
             await self._save(record, review)
         if body_hash != record.body_hash or record.comment_id is None:
@@ -229,18 +240,46 @@ class Iprs:
 
     async def _answer_commands(self, record: IprRecord, pull: PullRequest) -> IprRecord:
         """New comments, oldest first, each answered once: 👀, then the answer in the thread (I6)."""
-        for comment in await self._forge.comments(record.number):
+        comments = await self._forge.comments(record.number)
+        before = record.answered
+        for comment in comments:
             if comment.id in record.answered or comment.id == record.comment_id:
                 continue
             command = None if comment.edited or comment.author.bot else parse_command(comment.body)
+            marker = f"<!-- alma:{self._install}:answer:{comment.id} -->"
+            # An answer that stands there already: the journal was lost, the command was not (I21).
+            if command is not None and not any(c.author.bot and bears(marker, c.body) for c in comments):
+                record = await self._answer(record, pull, comment, command, marker)
+            record = replace(record, answered=(*record.answered, comment.id))
             if command is not None:
-                await self._forge.react(record.number, comment, Reaction.EYES)
-                marker = f"<!-- alma:{self._install}:answer:{comment.id} -->"
-                answer = await self._answering.answer(record, pull, comment, marker)
-                await self._forge.reply(record.number, marker, answer, comment)
-                record = await self._records.get(IprRecord, record.key) or record
-            record = replace(record, answered=(*record.answered, comment.id)[-500:])
+                await self._save(record)
+        if record.answered != before:
             await self._save(record)
+        return record
+
+    async def _answer(
+        self, record: IprRecord, pull: PullRequest, comment: Comment, command: Command, marker: str
+    ) -> IprRecord:
+        """Carry out one command at most once, whatever happens between it and its answer (I12)."""
+        await self._forge.react(record.number, comment, Reaction.EYES)
+        answer = record.pending.get(comment.id)
+        if answer is None:
+            record = await self._pending(record, comment, "")
+            try:
+                answer = await self._answering.answer(record, pull, comment, marker)
+            except ForgeError:  # the author's rights could not be looked up: nothing was carried out
+                await self._pending(record, comment, None)
+                raise
+            record = await self._pending(await self._records.get(IprRecord, record.key) or record, comment, answer)
+        stopped = "the controller stopped meanwhile: look at /alma status before you ask again"
+        told = answer or refused_answer(command.verb, comment.author.login, stopped, marker)
+        await self._forge.reply(record.number, marker, told, comment)
+        return replace(record, pending={k: v for k, v in record.pending.items() if k != comment.id})
+
+    async def _pending(self, record: IprRecord, comment: Comment, answer: str | None) -> IprRecord:
+        others = {k: v for k, v in record.pending.items() if k != comment.id}
+        record = replace(record, pending=others if answer is None else {**others, comment.id: answer})
+        await self._save(record)
         return record
 
     # --- storage ---
@@ -255,6 +294,10 @@ class Iprs:
             document = Document("review", record.key, to_json(review))
             head = {"head": record.head_sha}
             await self._records.journal.append(f"ipr:{record.key}", [Entry("ipr.reviewed", head)], [document])
+
+    async def _is_merged_meanwhile(self, record: IprRecord) -> bool:
+        stored = await self._records.get(IprRecord, record.key)
+        return stored is not None and stored.state == PullState.MERGED != record.state
 
     async def _stored_review(self, record: IprRecord) -> Review | None:
         body = await self._records.journal.document("review", record.key)

@@ -168,6 +168,7 @@ class IprRecord:
     stamp: str = ""  # the forge's `updated` we looked at last
     reviewed: tuple[Reviewed, ...] = ()
     answered: tuple[str, ...] = ()  # ids of comments seen
+    pending: Mapping[str, str] = field(default_factory=dict)  # comment → answer not yet sent; empty: begun, not over
     confirmed: tuple[Listed, ...] = ()  # I17: given before the merge
     confirmed_by: str = ""
     runs: tuple[str, ...] = ()
@@ -220,9 +221,16 @@ class Records:
 
     async def save(self, event: str, *records: ScopeRecord | RunRecord | IprRecord | RepositoryRecord) -> None:
         """Append `event` (`scope.paused`, `run.waiting`, …) about the records and store them, in one commit."""
-        documents = [Document(_KINDS[type(r)], r.key, to_json(r)) for r in records]
-        entries = [Entry(event, {"key": r.key, **_telling(r)}) for r in records]
+        entries, documents = told(event, *records)
         await self.journal.append(f"{_KINDS[type(records[0])]}:{records[0].key}", entries, documents)
+
+
+def told(
+    event: str, *records: ScopeRecord | RunRecord | IprRecord | RepositoryRecord
+) -> tuple[list[Entry], list[Document]]:
+    """What a commit that stores `records` because of `event` holds."""
+    documents = [Document(_KINDS[type(r)], r.key, to_json(r)) for r in records]
+    return [Entry(event, {"key": r.key, **_telling(r)}) for r in records], documents
 
 
 def _telling(record: object) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import structlog
 from controller.blueprint.repository import Repository
 from controller.errors import AlmaError, InvalidInput
 from controller.forges.forge import Forge, ForgeError, PullRequest, PullState
+from controller.runtime.clearances import at_merge
 from controller.runtime.records import IprRecord, Records, RepositoryRecord, ScopeRecord
 from controller.runtime.source import RepositorySource
 from controller.runtime.work_queue import Priority, WorkQueue
@@ -122,7 +123,7 @@ class RepositoryLook:
         for pull in await self._forge.pulls():
             known = await self._records.get(IprRecord, f"{self._source.name}/{pull.number}")
             if known and pull.state is PullState.MERGED and known.state != pull.state:
-                known = replace(known, state=pull.state, merge_sha=pull.merge_sha, final=False)
+                known = replace(at_merge(known, pull), final=False)
                 await self._records.save("ipr.merged", known)
                 self._queue.add(f"ipr:{self._source.name}/{pull.number}", Priority.PULL_REQUEST)
             elif self._needs_a_look(pull, known):
@@ -132,7 +133,7 @@ class RepositoryLook:
         if known is None:
             return pull.state is PullState.OPEN
         if known.final and known.state == pull.state:
-            return False
+            return pull.updated != known.stamp  # someone may ask for a retry below a final state
         moved = pull.updated != known.stamp or pull.head_sha != known.head_sha or pull.state != known.state
         base_moved = pull.state is PullState.OPEN and known.base_sha != self._source.head
         return moved or base_moved or (pull.state is not PullState.OPEN and not known.final)
