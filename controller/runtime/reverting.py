@@ -54,7 +54,8 @@ class RevertPulls:
             f"{title}\n\nRun {run.run} failed and was undone.",
             Author("ALMA", "alma@localhost", int(self._clock.wall().timestamp())),
         )
-        await repository.mirror.push(commit, branch, None)
+        if branch not in (await repository.mirror.refs()).branches:  # a process that died may have pushed it already
+            await repository.mirror.push(commit, branch, None)
         brought = ", ".join(f"#{n}" for n in run.pulls) or f"commit {run.revision[:8]}"
         body = (
             f"Run `{run.run}` of scope `{record.scope}` failed and was undone. This brings its files back to the last "

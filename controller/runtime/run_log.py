@@ -39,10 +39,13 @@ class RunLog:
 
     journal: Journal
 
-    async def append(self, run: str, events: Sequence[Event], documents: Sequence[Document] = ()) -> None:
-        """One durable commit (fsync done) of all `events` (I8)."""
+    async def append(
+        self, run: str, events: Sequence[Event], documents: Sequence[Document] = (), about: Sequence[Entry] = ()
+    ) -> None:
+        """One durable commit (fsync done) of all `events` (I8), after the entries `about` the records among
+        `documents`."""
         sealed: dict[str, str] = {}
-        entries = []
+        entries = list(about)
         for event in events:
             entries.append(Entry(_KINDS[type(event)], _stash(to_json(event), _stash_name(run, event), sealed)))
         await self.journal.append(stream_of(run), entries, documents, sealed=sealed)

@@ -27,6 +27,7 @@ async def story(home: Estate) -> dict[str, Any]:
         "sync": scope.sync,
         "quarantined": len(scope.quarantine),
         "ends": sorted({r.word for r in await home.runs() if r.word is not RunWord.SUPERSEDED}),
+        "superseded": sum(r.word is RunWord.SUPERSEDED for r in await home.runs()),
         "pulls": [await _pull(home, record) for record in await _pulls(home)],
         "branches": sorted(Counter(b.rpartition("-")[0] or b for b in await _branches(home)).items()),
     }

@@ -34,6 +34,13 @@ _APP = (
 _WEB = '{name: web, type: container, dependencies: [app], specs: {image: "web:1.0", ports: ["8080:80"], cpu: 1}}'
 CHAIN = blueprint(_NET, _DB, _APP, _WEB)
 CHAIN_2 = blueprint(_NET, _DB, _APP.replace("app:1.0", "app:2.0"), _WEB.replace("web:1.0", "web:2.0"))
+CHAIN_3 = blueprint(_NET, _DB, _APP.replace("app:1.0", "app:3.0"), _WEB.replace("web:1.0", "web:2.0"))
+CHAIN_BROKEN = CHAIN_3.replace('"web:2.0"', '"web:3.0", simulate: {health: never}')
+SECRETS = {"APP_PASSWORD": "hunter2-canary"}
+_SECRET = 'env: {PASSWORD: {secret: "env:APP_PASSWORD"}}, cpu: 1'
+OURS, OURS_2, OURS_BROKEN = (w.replace("cpu: 1", _SECRET) for w in (WEB, WEB_2, WEB_BROKEN))
+
+BETWEEN_WAVES = "after SimulationEngine.check"
 
 Act = Callable[[Estate], Awaitable[None]]
 
@@ -66,7 +73,7 @@ def serve(repo: Repo, state: Path, act: Act = until_calm) -> None:
     """One controller from start to stop."""
 
     async def serving() -> None:
-        async with estate(repo, state) as home:
+        async with estate(repo, state, environment=SECRETS) as home:
             await act(home)
 
     asyncio.run(serving())
@@ -117,19 +124,18 @@ SCENARIOS = {
     s.name: s
     for s in (
         Scenario("create-chain", deployed(NOTHING, pushed(CHAIN)), until_calm),
-        Scenario("update-and-retire", deployed(blueprint(WEB, DB), merged(blueprint(WEB_2, DB))), until_calm),
-        Scenario("update-with-undo", deployed(blueprint(WEB, DB), merged(blueprint(WEB_BROKEN, DB))), until_calm),
+        Scenario("update-and-retire", deployed(blueprint(OURS, DB), merged(blueprint(OURS_2, DB))), until_calm),
+        Scenario("update-with-undo", deployed(blueprint(OURS, DB), merged(blueprint(OURS_BROKEN, DB))), until_calm),
         Scenario("self-heal", deployed(CHAIN, drifted), until_calm),
         Scenario(
             "comment-edit",
             deployed(
-                blueprint(WEB), pushed(blueprint(WEB_2), "ipr/one"), serve, pushed(blueprint(WEB_2, DB), "ipr/one")
+                blueprint(WEB), pushed(blueprint(WEB_2), "ipr/one"), serve, pushed(blueprint(OURS_2, DB), "ipr/one")
             ),
             until_calm,
         ),
-        Scenario("destroy", deployed(blueprint(WEB, DB), pushed(blueprint(WEB))), confirm_what_waits),
-        Scenario(
-            "superseding", deployed(NOTHING, pushed(CHAIN)), until_calm, "after SimulationEngine.check", (CHAIN_2,)
-        ),
+        Scenario("destroy", deployed(blueprint(OURS, DB), pushed(blueprint(OURS))), confirm_what_waits),
+        Scenario("superseding", deployed(CHAIN, pushed(CHAIN_2)), until_calm, BETWEEN_WAVES, (CHAIN_3,)),
+        Scenario("superseding-with-undo", deployed(CHAIN, pushed(CHAIN_2)), until_calm, BETWEEN_WAVES, (CHAIN_BROKEN,)),
     )
 }

@@ -28,7 +28,7 @@ from tests.controller.runtime.clocks import VirtualClock
 from tests.controller.runtime.estate import ALMA_YAML, Repo, estate
 from tests.crash import judging
 from tests.crash.boundaries import Boundaries
-from tests.crash.scenarios import SCENARIOS, SHOP, Scenario
+from tests.crash.scenarios import SCENARIOS, SECRETS, SHOP, Scenario
 
 Answer = dict[str, Any]
 
@@ -102,12 +102,12 @@ def last(scenario: Scenario, home: Path, number: int) -> Answer:
 
 
 async def _acting(scenario: Scenario, home: Path, number: int) -> None:
-    async with estate(Repo(home / "git"), home / "state", clock=_clock(number)) as opened:
+    async with estate(Repo(home / "git"), home / "state", environment=SECRETS, clock=_clock(number)) as opened:
         await scenario.act(opened)
 
 
 async def _judged(scenario: Scenario, home: Path, number: int) -> Answer:
-    async with estate(Repo(home / "git"), home / "state", clock=_clock(number)) as opened:
+    async with estate(Repo(home / "git"), home / "state", environment=SECRETS, clock=_clock(number)) as opened:
         wrongs = await judging.unannounced(opened)
         await scenario.act(opened)
         told = await judging.story(opened)
