@@ -373,7 +373,7 @@ class Reconciler:
         await self._settling.ended(record, run, state, hooks.seconds)
 
     def _measure(self, scope: str, run: RunRecord, state: RunState, spent_s: float) -> None:
-        _log.info("run ended", run=run.run, word=state.word, seconds=round(spent_s, 2))
+        _log.info("run ended", run=run.run, revision=run.revision, word=state.word, seconds=round(spent_s, 2))
         self._metrics.observe("alma_reconcile_duration_seconds", spent_s, scope, "run")
         self._metrics.count("alma_reconcile", scope, state.word)
         if state.word in (RunWord.UNDONE, RunWord.PARKED):
