@@ -187,6 +187,7 @@ async def build_controller(
         iprs=spreading.iprs,
         pushes={n: PushStatuses(n, r.forge, install.records) for n, r in by_name.items()},
         engines=install.engines,
+        new_id=new_id,
         clock=install.clock,
         metrics=install.metrics,
         rates=Rates(rate.per_minute, rate.burst),

@@ -20,6 +20,8 @@ from controller.plan.limits import (
     over_budget,
     uncleared,
 )
+from controller.plan.step import Action
+from controller.review.report import counts_text
 from controller.runtime.records import ScopeRecord
 
 
@@ -96,7 +98,7 @@ def _held(plan: Plan, record: ScopeRecord, about: Circumstances) -> Decision | N
         return Decision(Verdict.HOLD, plan, reason, next_step)
 
     if about.observe_only:
-        return hold(about.observe_only, "")
+        return hold(f"{about.observe_only}; planned: {_counted(plan)}", "")
     if record.orphaned:
         return hold("the scope is in no alma.yaml any more", f"alma destroy --scope {plan.scope}")
     if record.pause:
@@ -112,6 +114,10 @@ def _held(plan: Plan, record: ScopeRecord, about: Circumstances) -> Decision | N
             f"look at the plan, then: alma reconcile {plan.scope}",
         )
     return None
+
+
+def _counted(plan: Plan) -> str:
+    return counts_text({action: plan.count(action) for action in Action})
 
 
 def _heal(plan: Plan, policy: ScopePolicy, about: Circumstances) -> Decision | None:

@@ -49,13 +49,14 @@ class Loop:
         iprs: Mapping[str, Iprs],
         pushes: Mapping[str, PushStatuses],
         engines: Mapping[str, Engine],
+        new_id: Callable[[], str],
         clock: Clock,
         metrics: Metrics,
         rates: Rates = Rates(),
         interval_s: float = 60.0,
     ) -> None:
         self._queue, self._reconciler, self._repositories, self._iprs = queue, reconciler, repositories, iprs
-        self._pushes = pushes
+        self._pushes, self._new_id = pushes, new_id
         self._engines, self._clock, self._metrics = engines, clock, metrics
         self._rates, self._interval_s = rates, interval_s
         self._buckets: dict[str, TokenBucket] = {}
@@ -102,7 +103,8 @@ class Loop:
     async def one(self, item: Item) -> None:
         """One key taken from the queue: its pass, and when to look again."""
         try:
-            await self._pass(item)
+            with structlog.contextvars.bound_contextvars(trace_id=self._new_id()):
+                await self._pass(item)
         finally:
             self._queue.over(item.key)
             self._show_depth()

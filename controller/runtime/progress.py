@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import structlog
+
 from controller.plan.change import Change, Plan
 from controller.runtime.records import ChangeResult
 from controller.runtime.run import LegKind, RunState, RunWord
 from controller.telemetry import Metrics
 
+_log = structlog.get_logger("progress")
 _RESULT_AT_END = {
     RunWord.DONE: "done",
     RunWord.UNDONE: "undone",
@@ -63,8 +66,18 @@ def _task(state: RunState, work: int) -> str | None:
 
 
 def count_results(metrics: Metrics, state: RunState, engine_of: Mapping[str, str]) -> None:
-    """`alma_changes_total` for each change of an ended run."""
+    """`alma_changes_total` and a log line for each change of an ended run."""
     for index in range(state.own):
         change = state.works[index].change
         engine = engine_of.get(change.target, "unknown")
-        metrics.count("alma_changes", engine, change.effect.action, _result(state, index))
+        result = _result(state, index)
+        metrics.count("alma_changes", engine, change.effect.action, result)
+        _log.info(
+            "change ended",
+            run=state.run,
+            revision=state.plan.revision,
+            resource=str(change.effect.resource),
+            target=change.target,
+            action=change.effect.action,
+            result=result,
+        )
