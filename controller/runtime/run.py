@@ -195,6 +195,7 @@ class RunState:
     failure: Failure | None = None
     draining: bool = False
     warnings: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()  # what undo could not put back: a person must
     undo_barrier: int = 0
     superseded_by: str | None = None
     cancelled_by: str | None = None
@@ -369,13 +370,14 @@ def _with_op(state: RunState, ref: OpRef, op: Op) -> RunState:
 
 
 def _failed(state: RunState, leg: Leg, reason: str) -> RunState:
-    """RETIRE is reported and passed over; a failed undo parks; anything else turns the run round."""
+    """RETIRE is reported and passed over; a failed undo parks the run once all the rest is taken back; anything else
+    turns the run round."""
     if leg.kind is LegKind.RETIRE:
         return replace(state, done=state.done | {leg}, warnings=(*state.warnings, reason))
     if leg.kind is LegKind.CLEAN:
         return replace(state, done=state.done | {leg}, warnings=(*state.warnings, reason))
     if leg.kind in (LegKind.UNDO, LegKind.RECHECK):
-        return replace(state, word=RunWord.PARKED, warnings=(*state.warnings, reason))
+        return replace(state, done=state.done | {leg}, stuck=(*state.stuck, reason))
     return replace(state, failure=state.failure or Failure(leg, reason), draining=True)
 
 
@@ -391,7 +393,9 @@ def _next_barrier(state: RunState) -> RunState:
         way = clean_program(state) if state.superseded_by else undo_program(state)
         if state.undo_barrier + 1 < len(way):
             return replace(state, undo_barrier=state.undo_barrier + 1)
-        return replace(state, word=RunWord.SUPERSEDED if state.superseded_by else RunWord.UNDONE)
+        if state.superseded_by:
+            return replace(state, word=RunWord.SUPERSEDED)
+        return replace(state, word=RunWord.PARKED if state.stuck else RunWord.UNDONE)
     barriers = state.program
     if state.barrier + 1 >= len(barriers):
         return replace(state, barrier=len(barriers), word=RunWord.DONE)

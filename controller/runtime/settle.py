@@ -251,7 +251,7 @@ def _next_step(run: str, decision: Decision) -> str:
 
 def _reason(state: RunState) -> str:
     if state.word is RunWord.PARKED:
-        return "; ".join(state.warnings[-1:]) or "undo could not finish"
+        return "; ".join(state.stuck[:5])
     if state.cancelled_by:
         return f"cancelled by {state.cancelled_by}"
     if state.superseded_by:

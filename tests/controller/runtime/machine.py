@@ -1,4 +1,4 @@
-"""Random plans, and the smallest thing that can drive the run machine: legs side by side, steps in order, chance as fate."""
+"""Random plans, and the smallest thing that can drive the run machine: legs side by side, steps in order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from controller.runtime.run import (
     OpRef,
     RunState,
     Superseded,
-    Work,
     advance,
     at_barrier,
     open_intents,
@@ -155,10 +154,10 @@ class Driven:
         if self.fate.strikes(self.fate.cancel):
             self.tell(Cancelled("someone"))
             return True
-        if not self.legs and not self.state.draining and at_barrier(self.state):
-            if self.fate.strikes(self.fate.supersede):
-                self.tell(Superseded("run-2"))
-                return True
+        free = not self.legs and not self.state.draining and at_barrier(self.state)
+        if free and self.fate.strikes(self.fate.supersede):
+            self.tell(Superseded("run-2"))
+            return True
         return False
 
     def _drain(self) -> None:
@@ -219,7 +218,3 @@ def receipt(ref: OpRef, state: ReceiptState = ReceiptState.DONE) -> Receipt:
 
 def phase_of(state: RunState, ref: OpRef) -> Phase:
     return state.works[ref.work].change.effect.steps[ref.step].phase
-
-
-def a_work(run: str, number: int, change: Change) -> Work:
-    return Work(run, number, change)
