@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import hypothesis
 import pytest
+
+# No timing assertions: a busy machine must not fail a property.
+hypothesis.settings.register_profile("alma", deadline=None)
+hypothesis.settings.load_profile("alma")
 
 pytest_plugins = ["tests.servers.fixtures", "tests.servers.selection"]
 
