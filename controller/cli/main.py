@@ -103,6 +103,7 @@ def run(args: list[str] | None = None) -> int:
     except click.exceptions.Exit as e:
         return e.exit_code
     except click.ClickException as e:
+        e.message = printable(e.message)
         e.show()
         return 3
     except BrokenPipeError:
@@ -122,12 +123,18 @@ def _told(error: Exception) -> int:
         click.echo(f"error: a defect in alma ({type(error).__name__}: {error})", err=True)
         click.echo("  next: run it again with ALMA_DEBUG=1 and report what it prints", err=True)
         return 1
-    for line in str(error).splitlines():
-        click.echo(line if _has_place(line) else f"error: {line}", err=True)
-    hint = getattr(error, "hint", "")
-    if hint:
-        click.echo(f"  next: {hint}", err=True)
+    for line in str(error).split("\n"):
+        click.echo(printable(line if _has_place(line) else f"error: {line}"), err=True)
+    for line in getattr(error, "hint", "").split("\n"):
+        if line:
+            click.echo(printable(f"  next: {line}" if not line.startswith(" ") else line), err=True)
     return int(exit_code)
+
+
+def printable(text: str) -> str:
+    """`text` with every control and invisible character as an escape: names come from files, forges and targets, and
+    no terminal may obey them (I45)."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _has_place(line: str) -> bool:

@@ -30,8 +30,9 @@ _COLOURS: Mapping[LineKind, str] = {
 
 
 def print_json(data: Json) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+    """One JSON document on stdout. What a terminal might obey or hide stands as an escape, which JSON reads back."""
+    text = json.dumps(data, indent=2, ensure_ascii=False, default=str)
+    click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def print_plans(plans: Sequence[Plan], output: str) -> None:

@@ -1,0 +1,65 @@
+"""`alma review`: a merge, judged offline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pygit2
+import pytest
+
+from controller.git.authoring import Author, commit_files
+from controller.git.founding import found_repository
+from tests.controller.cli.conftest import SHOP, Alma
+
+AUTHOR = Author("Ada", "ada@example.org", 0)
+GOOD = SHOP.replace('specs: {image: "web:1.0", ports: ["8080:80"]}', 'specs: {image: "web:1.0", cpu: 1, memory: 64MB}')
+
+
+@pytest.fixture
+def infra(tmp_path: Path) -> Path:
+    """A bare repository with the branches `main`, `better`, `worse` (no YAML), `apart` (conflicts with better)."""
+    path = tmp_path / "infra.git"
+    base = found_repository(path, "main", {"shop.yaml": GOOD.encode()}, "begin", AUTHOR)
+    repo = pygit2.Repository(str(path))
+    branches = {"better": GOOD.replace("1.0", "1.1"), "worse": "name: [", "apart": GOOD.replace("1.0", "2.0")}
+    for name, text in branches.items():
+        commit = commit_files(repo, base, {"shop.yaml": text.encode()}, name, AUTHOR)
+        repo.references.create(f"refs/heads/{name}", commit)
+    return path
+
+
+def test_the_comment_is_printed_and_nothing_changes(alma: Alma, infra: Path) -> None:
+    said = alma("review", infra, "--base", "main", "--head", "better")
+    assert said.code == 0, said
+    assert said.out.startswith("### ")
+    assert "+     image" in said.out
+    assert "web:1.1" in said.out
+
+
+def test_as_json_it_has_plans_findings_cost_and_statuses(alma: Alma, infra: Path) -> None:
+    told = json.loads(alma("review", infra, "--base", "main", "--head", "better", "-o", "json").out)
+    assert told["format"] == "alma.review/v1"
+    assert told["plans"][0]["format"] == "alma.plan/v1"
+    assert told["scopes"][0]["digest"] == told["plans"][0]["digest"]
+    assert {line["context"] for line in told["statuses"]} >= {"alma/plan", "alma/audit", "alma/cost", "alma/deploy"}
+    assert set(told["cost"]["infra-git"]) == {"before", "after", "change", "currency", "unpriced"}
+    assert all({"rule", "severity", "resource", "place", "scope"} <= set(f) for f in told["findings"])
+
+
+def test_a_blocked_verdict_is_exit_4(alma: Alma, infra: Path) -> None:
+    said = alma("review", infra, "--base", "main", "--head", "worse")
+    assert said.code == 4
+    assert "shop.yaml" in said.out
+
+
+def test_a_conflict_names_the_files(alma: Alma, infra: Path) -> None:
+    said = alma("review", infra, "--base", "better", "--head", "apart")
+    assert said.code == 3
+    assert "shop.yaml:1:1: conflicts with better" in said.err
+
+
+def test_an_unknown_revision_is_exit_3(alma: Alma, infra: Path) -> None:
+    said = alma("review", infra, "--base", "main", "--head", "nobody")
+    assert (said.code, said.out) == (3, "")
+    assert "nobody is no branch and no commit" in said.err
