@@ -85,6 +85,7 @@ class Bounds:
     step_timeout_s: float = 600.0
     health_timeout_s: float = 300.0
     poll_s: float = 0.25
+    call_s: float = 660.0  # an engine bounds its own calls; one that does not answer even so is Unclear after this
 
 
 class Executor(Protocol):
@@ -301,7 +302,7 @@ class _Driver:
         degraded, last = 0, "no answer"
         while not self.state.draining:
             try:
-                health = await engine.check(key, probe)
+                health = await self._bounded(engine.check(key, probe))
             except EngineError as e:
                 last = str(e)
             else:
@@ -344,7 +345,7 @@ class _Driver:
                 values = await self._hooks.values(self.state, work, step)
                 if not self._fence.holds():
                     raise LeaseLost(f"the lease of {self.state.plan.scope} is lost; its owner goes on")
-                receipt = await engine.do(op, step, prior, values, self._fence)
+                receipt = await self._bounded(engine.do(op, step, prior, values, self._fence))
             except Conflict as e:
                 conflicts += 1
                 if conflicts >= _CONFLICTS:
@@ -421,12 +422,19 @@ class _Driver:
 
     # --- bounds ---
 
+    async def _bounded(self, call: Awaitable[T]) -> T:
+        """No call holds a run for ever. Real time, not the clock's: this is about a socket, not about the plan."""
+        try:
+            return await asyncio.wait_for(call, self._bounds.call_s)
+        except TimeoutError as e:
+            raise Unclear(f"no answer within {self._bounds.call_s:.0f} s") from e
+
     async def _patiently(self, call: Callable[[], Awaitable[T]], ref: OpRef) -> T:
         """`call`, again after Transient or Unclear (it only reads), until the step's time or tries are over."""
         began_s, tries = self._clock.now_s(), 0
         while True:
             try:
-                return await call()
+                return await self._bounded(call())
             except (Transient, Unclear) as e:
                 tries += 1
                 if self._out_of_patience(ref, tries, began_s):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from controller.forges.local import LocalForge
+from controller.journal.projections import SEALED_OP
 from controller.plan.resource import ObjectKey
 from controller.plan.step import OpId, Receipt, ReceiptState, op_id
 from controller.runtime.records import IprRecord, RunRecord
@@ -107,7 +108,7 @@ async def _journal(home: Estate) -> AsyncIterator[str]:
     report = await journal.verify()
     for damage in report.damages:
         yield f"journal: {damage}"
-    for op in await journal.documents("sealed"):
+    for op in await journal.documents(SEALED_OP):
         yield f"prior state of {op} is still sealed in the journal"
 
 
