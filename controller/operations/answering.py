@@ -123,8 +123,9 @@ class CommentDesk:
         raise InvalidInput(f"{command.verb} is not carried out from comments")
 
     async def _confirm(self, command: Command, record: IprRecord, pull: PullRequest, actor: Actor) -> str:
-        """Before the merge: exactly what the comment lists (I17). After it: the run that waits."""
-        if pull.state is not PullState.OPEN:
+        """Before the merge: exactly what the comment lists (I17). After it, or where one is named: the run that
+        waits."""
+        if pull.state is not PullState.OPEN or await self._names_a_waiting_run(command, record):
             run = await self._run(command, record)
             await runs.confirm(self.about, actor, run.run)
             return f"Run {run.run} goes on with exactly the changes it listed."
@@ -182,6 +183,10 @@ class CommentDesk:
         if not found:
             raise InvalidInput("this pull request touches no scope that was deployed here", hint="name one with -s")
         return found
+
+    async def _names_a_waiting_run(self, command: Command, record: IprRecord) -> bool:
+        found = await self.about.records.all(RunRecord, command.args[0]) if command.args else ()
+        return any(r.repository == record.repository and r.word is RunWord.WAITING for r in found)
 
     async def _run(self, command: Command, record: IprRecord) -> RunRecord:
         """The run named, else the newest unfinished or parked one of this pull request's scopes."""
