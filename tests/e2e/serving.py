@@ -95,6 +95,10 @@ class Alma:
         assert "result" in answer, answer
         return answer["result"]
 
+    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """What a forge does; the status code."""
+        return httpx2.post(f"http://127.0.0.1:{self.port}{path}", content=body, headers=headers, timeout=10).status_code
+
     # --- what it says ---
 
     def scope(self, name: str = "prod") -> dict[str, Json]:

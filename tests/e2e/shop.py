@@ -22,13 +22,16 @@ class Shop:
 
     port: int
 
-    def web(self, tag: str = "1.0", *, memory: str = "64MB", name: str = "web") -> str:
-        """A server whose page says its image, checked over HTTP."""
+    def web(self, tag: str = "1.0", *, memory: str = "64MB", name: str = "web", slow_s: int = 0) -> str:
+        """A server whose page says its image, checked over HTTP. `slow_s`: serves only after so many seconds."""
         specs = (
             f'image: "alma-test/web:{tag}", ports: ["127.0.0.1:{self.port}:8080"],'
             f" memory: {memory}, cpu: 1, restart: unless-stopped"
         )
-        health = f"{{http: {{port: 8080}}, timeout: {HEALTH_TIMEOUT_S}s}}"
+        if slow_s:
+            script = f"trap 'exit 0' TERM; (sleep {slow_s}; httpd -f -p 8080 -h /www) & wait"
+            specs += f', command: [sh, -c, "{script}"]'
+        health = f"{{http: {{port: 8080}}, timeout: {HEALTH_TIMEOUT_S + 4 * slow_s}s}}"
         return f"{{name: {name}, type: container, specs: {{{specs}}}, health: {health}}}"
 
     def careless(self, tag: str = "1.0", *, name: str = "side") -> str:
