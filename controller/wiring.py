@@ -151,7 +151,7 @@ async def build_controller(
         clock=install.clock,
         metrics=install.metrics,
         serving=serving,
-        intervals=Intervals(drift_s=float(settings.reconcile.drift_interval)),
+        intervals=_intervals(settings),
     )
     about = Context(install.records, queue, install.executor, install.clock, {n: r.rules for n, r in by_name.items()})
     rollbacks = RollbackDesk(about, git)
