@@ -200,6 +200,12 @@ async def build_controller(
     return Controller(install, loop, desk, queue, forges, mirrors, watches)
 
 
+def _intervals(settings: Settings) -> Intervals:
+    """A scope that may not run heals as often as any other: no later than its drift would be looked for."""
+    drift_s = float(settings.reconcile.drift_interval)
+    return Intervals(drift_s=drift_s, waiting_s=min(Intervals().waiting_s, drift_s))
+
+
 def standalone(install: Install, caller: str, allow: Allow | None = None, telling: Telling | None = None) -> Standalone:
     """Deploys by hand against this install's targets. `telling` follows the runs."""
     nobody = Unattended()
