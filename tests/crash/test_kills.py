@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -83,3 +84,20 @@ def test_a_kill_at_any_boundary_leaves_no_trace(name: str, zygote: Zygote, repor
     report_n("A1 kill sweep", k - 1, len(failures))
     assert not failures, "\n".join(f"k={k}: {text}" for k, texts in failures.items() for text in texts)
     assert k > 20
+
+
+def test_a_second_kill_while_recovering_leaves_no_trace_either(zygote: Zygote, report_n: Report) -> None:
+    """For every boundary k of a run that is undone, one boundary j of its recovery; equal seeds choose equal pairs."""
+    name, chance, failures, pairs = "update-with-undo", random.Random(2), {}, 0
+    assert not zygote.ask("prepare", name)["wrongs"]
+    reference = zygote.ask("point", name)
+    length = zygote.ask("point", name, (10**6,))["reached"]["boundaries"]
+    for k in range(1, length + 1):
+        j = chance.randint(1, max(2, length - k))
+        point = zygote.ask("point", name, (k, j))
+        pairs += point["killed"] == 2
+        if found := wrong(point, reference):
+            failures[k, j] = found
+    report_n("A2 kill in recovery", pairs, len(failures))
+    assert not failures, "\n".join(f"{pair}: {text}" for pair, texts in failures.items() for text in texts)
+    assert pairs >= 150
