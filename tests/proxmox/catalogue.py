@@ -1,0 +1,57 @@
+"""Every call the emulator answers, and every action its workers know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.proxmox import (
+    access,
+    agent,
+    birth,
+    clones,
+    cluster,
+    content,
+    disks,
+    guest_calls,
+    ha,
+    migration,
+    nodes,
+    pools,
+    power,
+    snapshots,
+    storages,
+)
+from tests.proxmox.calls import Routes
+from tests.proxmox.tasks import Action
+
+ha_round = ha.ha_round
+
+ROUTES: Routes = {
+    **access.ROUTES,
+    **agent.ROUTES,
+    **birth.ROUTES,
+    **clones.ROUTES,
+    **cluster.ROUTES,
+    **content.ROUTES,
+    **disks.ROUTES,
+    **guest_calls.ROUTES,
+    **ha.ROUTES,
+    **migration.ROUTES,
+    **nodes.ROUTES,
+    **pools.ROUTES,
+    **power.ROUTES,
+    **snapshots.ROUTES,
+    **storages.ROUTES,
+}
+
+ACTIONS: Mapping[str, Action] = {
+    **birth.ACTIONS,
+    **clones.ACTIONS,
+    **content.ACTIONS,
+    **disks.ACTIONS,
+    **guest_calls.ACTIONS,
+    **ha.ACTIONS,
+    **migration.ACTIONS,
+    **power.ACTIONS,
+    **snapshots.ACTIONS,
+}

@@ -1,0 +1,87 @@
+"""A running emulator for tests: a thread with its own loop, an address, and a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import trustme
+
+from tests.proxmox.emulator import Emulator
+from tests.proxmox.http_server import listen
+from tests.proxmox.store import Store
+
+START_S = 1_800_000_000.0
+"""The time at which the frozen clock of a test begins."""
+
+
+def stands_still() -> float:
+    """A clock that only moves when the control endpoint says so."""
+    return START_S
+
+
+class Serving:
+    """`with Serving() as emulator:` answers at `emulator.url` until the block ends.
+
+    `folder`: where the world is kept; a second Serving on the same folder goes on with it. `tls`: HTTPS with a
+    certificate for 127.0.0.1 whose authority is in `authority_pem`.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        version: str = "9.1",
+        clock: Callable[[], float] = stands_still,
+        tls: bool = False,
+        seed: str = "1",
+        port: int = 0,
+    ) -> None:
+        store = Store(folder) if folder is not None else None
+        self.emulator = Emulator(clock, version=version, seed=seed, store=store)
+        self._context: ssl.SSLContext | None = None
+        self.authority_pem = b""
+        if tls:
+            self._context, self.authority_pem = certificate()
+        self._port = port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxmox-emulator")
+
+    def __enter__(self) -> Serving:
+        self._thread.start()
+        start = listen(self.emulator.answer, "127.0.0.1", self._port, self._context)
+        self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result(timeout=10)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(timeout=10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10)
+        self._loop.close()
+
+    async def _close(self) -> None:
+        self._server.close()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        """Where it answers, without a path."""
+        return f"{'https' if self._context else 'http'}://127.0.0.1:{self.port}"
+
+
+def certificate() -> tuple[ssl.SSLContext, bytes]:
+    """A server context for 127.0.0.1 and localhost, and the certificate of the authority that signed it."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    return context, authority.cert_pem.bytes()
