@@ -43,6 +43,7 @@ class Planned:
     effects: Mapping[str, tuple[Effect, ...]]
     plan: Plan
     exports: Mapping[str, Output] = field(default_factory=dict)  # what other scopes may use of this one
+    left: Plan | None = None  # the sweep of what earlier runs left, where it was asked for
 
     def owned(self) -> Iterator[Seen]:
         """The scope's current live objects."""

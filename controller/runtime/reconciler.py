@@ -28,6 +28,7 @@ from controller.runtime.progress import count_results
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.run import Begun, RunState, RunWord
 from controller.runtime.settle import Settling, Takeover
+from controller.runtime.sweeping import Sweeping, told
 from controller.runtime.work_queue import Priority
 from controller.telemetry import Metrics
 
@@ -137,6 +138,7 @@ class Reconciler:
         self._clock, self._metrics = clock, metrics
         self._serving, self._intervals = serving, intervals
         self._heals = HealBudget(clock)
+        self._sweeping = Sweeping(planning, HealBudget(clock), serving.locks, serving.read_only)
         self._accepted: set[str] = set()
         self._first_seen: dict[str, tuple[str, float]] = {}  # scope → content not verified yet, since when
 
@@ -192,11 +194,16 @@ class Reconciler:
     async def _toward(self, record: ScopeRecord, head: ScopeHead) -> Requeue:
         """Plan the head; run it, or say what it waits for and heal the last good state meanwhile."""
         planned = await self._plan_head(record, head)
+        left = await self._sweeping.left(head.wanted, planned)
+        if left and self._sweeping.may(record, left, self._is_known(record)):
+            await self._sweep(record, head, left)
+            return Requeue(0.0, Priority.POLL)
         if isinstance(planned, AlmaError):
-            record = await self._note(record, SyncState.OUT_OF_SYNC, record.health, str(planned))
+            record = await self._note(record, SyncState.OUT_OF_SYNC, record.health, told(str(planned), left))
             self._settling.held(record)
             self._metrics.count("alma_reconcile", record.scope, "invalid")
             return await self._heal_good(record, head)
+        planned = replace(planned, left=left)
         decision = await self._decide(planned, record, head)
         match decision.verdict:
             case Verdict.SYNCED:
@@ -251,9 +258,13 @@ class Reconciler:
         return ""
 
     def _before_journal(self, record: ScopeRecord, planned: Planned) -> bool:
-        if record.good_revision or record.scope in self._accepted:
+        if self._is_known(record):
             return False
-        return any(True for _ in planned.owned())
+        return any(True for _ in planned.owned()) or bool(planned.left and planned.left.total)
+
+    def _is_known(self, record: ScopeRecord) -> bool:
+        """True if the journal knows a verified state, or a person has asked to go on without."""
+        return bool(record.good_revision) or record.scope in self._accepted
 
     # --- outcomes of a look ---
 
@@ -276,10 +287,11 @@ class Reconciler:
             exports=planned.exports,
             restart_pending=tuple(sorted({s.mark.resource for s in planned.owned() if s.mark and s.pending})),
         )
-        await self._note(record, SyncState.SYNCED, _health(planned), "")
+        await self._note(record, SyncState.SYNCED, _health(planned), told("", planned.left))
         await self._settling.synced(record, head.revision)
         self._metrics.count("alma_reconcile", record.scope, "synced")
-        return Requeue(self._intervals.drift_s)
+        unswept = planned.left and planned.left.changes
+        return Requeue(self._intervals.waiting_s if unswept else self._intervals.drift_s)
 
     def _measure_synced(self, record: ScopeRecord, head: ScopeHead) -> None:
         """From first seeing a revision to finding it verified; once per revision."""
@@ -291,14 +303,14 @@ class Reconciler:
         run = await self._settling.waiting(record, head.revision, head.tree, decision, self._new_id)
         self._metrics.count("alma_reconcile", record.scope, "waiting")
         record = replace(record, waiting=run.run)
-        return await self._note(record, SyncState.OUT_OF_SYNC, _health(planned), decision.reason)
+        return await self._note(record, SyncState.OUT_OF_SYNC, _health(planned), told(decision.reason, planned.left))
 
     async def _hold(self, record: ScopeRecord, planned: Planned, decision: Decision) -> ScopeRecord:
         self._metrics.count("alma_reconcile", record.scope, "held")
         contested = record.contested or bool(decision.reason and self._heals.is_contested(record.scope))
         drift = drift_items(planned.plan, record.drift, self._clock.wall()) if is_heal(planned.plan, record) else ()
         record = replace(record, contested=contested, drift=drift or record.drift)
-        return await self._note(record, SyncState.OUT_OF_SYNC, _health(planned), decision.reason)
+        return await self._note(record, SyncState.OUT_OF_SYNC, _health(planned), told(decision.reason, planned.left))
 
     async def _heal_good(self, record: ScopeRecord, head: ScopeHead) -> Requeue:
         """Healing against the last good state goes on while the head may not run."""
@@ -337,6 +349,13 @@ class Reconciler:
             record, head.revision, head.tree, decision, heal, head.pinned, self._new_id
         )
         await self._carry(replace(record, run=run.run, waiting=None), run, begun)
+
+    async def _sweep(self, record: ScopeRecord, head: ScopeHead, left: Plan) -> None:
+        """A run of its own for what earlier runs left, told as a heal: no pull request waits for it."""
+        self._sweeping.budget.spend(record.scope)
+        decision = Decision(Verdict.GO, left)
+        run, begun = await self._settling.begin(record, head.revision, head.tree, decision, True, False, self._new_id)
+        await self._carry(replace(record, run=run.run), run, begun)
 
     async def _finish(self, record: ScopeRecord) -> None:
         """A run an earlier process left behind: go on where it was."""
