@@ -103,15 +103,22 @@ def run(args: list[str] | None = None) -> int:
     except click.exceptions.Exit as e:
         return e.exit_code
     except click.ClickException as e:
-        e.message = printable(e.message)
-        e.show()
-        return 3
+        return _usage(e)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as e:
         return _told(e)
     return result if isinstance(result, int) else 0
+
+
+def _usage(error: click.ClickException) -> int:
+    """Wrong usage is wrong input: exit 3, where Click would say 2, which means changes here."""
+    click.echo(printable(f"error: {error.format_message()}"), err=True)
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        click.echo(f"  next: {context.command_path} --help", err=True)
+    return 3
 
 
 def _told(error: Exception) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,14 +42,6 @@ resources:
 """
 
 
-class Watching(Protocol):
-    """Looks at what users get while something changes."""
-
-    def told(self) -> tuple[str, ...]:
-        """One line per thing seen, for people. Raises StoryFailed for what must not be seen."""
-        ...
-
-
 class Scenery(Protocol):
     """One engine's version of the story. `live` is what users get of `web` right now, read past the controller."""
 
@@ -79,12 +70,6 @@ class Scenery(Protocol):
 
     async def by_hand(self) -> str:
         """Change `web` behind the controller's back; what was done, as one would type it."""
-        ...
-
-    def watching(self) -> AbstractAsyncContextManager[Watching | None]: ...
-
-    async def cleared(self) -> None:
-        """Nothing of the story is left on the target. Raises StoryFailed."""
         ...
 
 
@@ -129,12 +114,6 @@ class SimulatedShop:
     async def by_hand(self) -> str:
         await tamper(self.world, _WEB, "image", "web:debug")
         return "(on the platform) change the image of web to web:debug"
-
-    def watching(self) -> AbstractAsyncContextManager[None]:
-        return nullcontext()
-
-    async def cleared(self) -> None:
-        return None
 
 
 def _blueprint(web: str, cache: str, extra: str = "") -> bytes:

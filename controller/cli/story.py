@@ -66,15 +66,12 @@ class Story:
 
     async def _merge(self) -> None:
         stage, teller = self.stage, self.teller
-        async with self.scenery.watching() as watching:
-            run = await self._merged(1)
-            with teller.waiting("synced and healthy"):
-                await self._synced(run["revision"])
+        run = await self._merged(1)
+        with teller.waiting("synced and healthy"):
+            await self._synced(run["revision"])
         self._must(run["word"] == "done", f"the run is {run['word']}: {run['reason']}")
         self._show_run(run)
         await self._live_is("better")
-        for line in watching.told() if watching else ():
-            teller.checked(line)
         teller.checked(f"what runs is what was reviewed: {await self.scenery.live()}")
         with teller.waiting("the last word on the pull request"):
             await stage.until("the comment of #1 is final", lambda: stage.ask("ipr.show", number=1)["final"] or None)
@@ -86,13 +83,10 @@ class Story:
         self._show_comment(pull)
         self._must(pull["state"] == "open", "the second pull request is open")
         teller.say("It looks harmless, so it is merged. What it starts never gets healthy.")
-        async with self.scenery.watching() as watching:
-            run = await self._merged(int(pull["number"]))
+        run = await self._merged(int(pull["number"]))
         self._show_run(run)
         self._must(run["word"] == "undone", f"the run is {run['word']}, not undone: {run['reason']}")
         await self._live_is("better")
-        for line in watching.told() if watching else ():
-            teller.checked(line)
         teller.checked(f"undone, both changes of it: {await self.scenery.live()}")
         scope = self._scope()
         self._must(scope["quarantined"] == 1, "what failed is quarantined")

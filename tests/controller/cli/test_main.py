@@ -18,7 +18,7 @@ HEAVY = ("pydantic", "sqlalchemy", "docker", "kubernetes", "openai", "rich", "as
 
 
 def _all_commands() -> list[list[str]]:
-    found = [[]]
+    found: list[list[str]] = [[]]
     context = click.Context(group)
     for name in COMMANDS:
         found.append([name])
