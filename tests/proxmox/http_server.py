@@ -36,10 +36,13 @@ async def listen(answer: Answer, host: str, port: int, context: ssl.SSLContext |
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A client that goes away in the middle is no fault of the server.
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            while await _one(answer, reader, writer):
-                pass
-        writer.close()
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            try:
+                while await _one(answer, reader, writer):
+                    pass
+            finally:
+                writer.close()
+                await writer.wait_closed()
 
     return await asyncio.start_server(connected, host, port, ssl=context, limit=_HEAD_BYTES_MAX)
 

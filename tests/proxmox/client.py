@@ -1,0 +1,110 @@
+"""A client for the emulator's own tests: says what it wants in one line, and keeps the reason of an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, reason of the status line, and the JSON body (empty if there was none)."""
+
+    status: int
+    reason: str
+    body: Mapping[str, Any]
+
+    @property
+    def data(self) -> Any:
+        return self.body.get("data")
+
+    @property
+    def errors(self) -> Mapping[str, str]:
+        found: Mapping[str, str] = self.body.get("errors", {})
+        return found
+
+
+class Client:
+    """Calls one emulator as one login."""
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+        self.url = url
+        self.http = httpx2.Client(base_url=url, headers=dict(headers or {}), timeout=10)
+
+    def close(self) -> None:
+        self.http.close()
+
+    def call(self, verb: str, path: str, /, **params: Any) -> Answer:
+        """One call; GET and DELETE put the parameters in the query."""
+        place = "params" if verb in ("GET", "DELETE") else "data"
+        return answer(self.http.request(verb, f"/api2/json{path}", **{place: params}))
+
+    def get(self, path: str, /, **params: Any) -> Any:
+        """The data of a GET that must succeed."""
+        return good(self.call("GET", path, **params))
+
+    def post(self, path: str, /, **params: Any) -> Any:
+        return good(self.call("POST", path, **params))
+
+    def put(self, path: str, /, **params: Any) -> Any:
+        return good(self.call("PUT", path, **params))
+
+    def delete(self, path: str, /, **params: Any) -> Any:
+        return good(self.call("DELETE", path, **params))
+
+    def control(self, what: str, /, **values: Any) -> None:
+        """Sets or breaks something behind the API."""
+        response = self.http.post(f"/__control/{what}", json=values)
+        assert response.status_code == 200, response.text
+
+    def advance(self, seconds: float) -> None:
+        self.control("clock", advance_s=seconds)
+
+    def task(self, upid: str) -> Any:
+        """The status of a task."""
+        return self.get(f"/nodes/{upid.split(':')[1]}/tasks/{upid}/status")
+
+    def done(self, upid: str) -> str:
+        """The exit status of a task that must have ended."""
+        task = self.task(upid)
+        assert task["status"] == "stopped", task
+        return str(task["exitstatus"])
+
+    def ok(self, upid: str) -> None:
+        """Fails unless the task has ended well."""
+        assert self.done(upid) == "OK"
+
+    def log(self, upid: str, /, **params: Any) -> list[str]:
+        rows = self.get(f"/nodes/{upid.split(':')[1]}/tasks/{upid}/log", **params)
+        return [row["t"] for row in rows]
+
+
+def answer(response: httpx2.Response) -> Answer:
+    """What a test looks at."""
+    kind = response.headers.get("content-type", "")
+    body = response.json() if "json" in kind and response.content else {}
+    return Answer(response.status_code, response.reason_phrase, body)
+
+
+def good(reply: Answer) -> Any:
+    """The data of an answer that must be a success."""
+    assert reply.status == 200, (reply.status, reply.reason, reply.body)
+    return reply.data
+
+
+def logged_in(url: str, userid: str = "root@pam", password: str = "emulator") -> Client:
+    """A client with a ticket and its CSRF token."""
+    plain = Client(url)
+    ticket = plain.post("/access/ticket", username=userid, password=password)
+    plain.close()
+    return Client(
+        url, {"Cookie": f"PVEAuthCookie={ticket['ticket']}", "CSRFPreventionToken": ticket["CSRFPreventionToken"]}
+    )
+
+
+def with_token(url: str, name: str, secret: str) -> Client:
+    """A client with an API token."""
+    return Client(url, {"Authorization": f"PVEAPIToken={name}={secret}"})
