@@ -129,7 +129,9 @@ class Settling:
         await self._records.save("scope.run-lost", replace(record, run=None))
 
     def progressed(self, run: RunRecord, state: RunState, seconds: Mapping[int, tuple[float, float]]) -> None:
-        """The run has moved: tell, without waiting for anyone."""
+        """The run has moved: tell, without waiting for anyone. Its end is told by `ended`, once it is durable (I19)."""
+        if state.word.ended:
+            return
         self._telling.run_moved(replace(run, word=state.word, changes=change_results(state, seconds)))
 
     async def ended(
