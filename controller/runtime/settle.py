@@ -282,6 +282,8 @@ def _after_run(record: ScopeRecord, run: RunRecord, state: RunState) -> ScopeRec
                 edges=state.plan.edges,
                 quarantine=tuple(q for q in record.quarantine if q != run.fingerprint),
             )
+        case RunWord.DONE:
+            return replace(record, drift=())  # healed
         case RunWord.UNDONE if not run.heal:
             kept = tuple(q for q in record.quarantine if q != run.fingerprint)
             return replace(record, quarantine=(*kept, run.fingerprint)[-_QUARANTINE_KEPT:])

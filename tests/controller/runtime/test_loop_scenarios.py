@@ -106,6 +106,7 @@ async def test_while_quarantined_drift_is_healed_against_the_last_good_state(hom
     assert image(home) == "web:1.0"
     assert [r.word for r in await home.runs()] == [RunWord.DONE, RunWord.UNDONE, RunWord.DONE]
     assert (await home.runs())[-1].heal
+    assert (await home.scope()).drift == ()
 
 
 async def test_merging_the_revert_ends_the_quarantine(home: Estate, repo: Repo) -> None:
