@@ -64,6 +64,12 @@ def container(daemon: DockerDaemon, name: str = "prod-shop-web") -> dict[str, An
         return {}
 
 
+def image(daemon: DockerDaemon, name: str = "prod-shop-web") -> str:
+    """What the live container was made from, as the blueprint names it; empty if there is none."""
+    labels = container(daemon, name).get("Config", {}).get("Labels", {})
+    return str(labels.get("alma.image", ""))
+
+
 def container_id(daemon: DockerDaemon, name: str = "prod-shop-web") -> str:
     return str(container(daemon, name).get("Id", ""))
 

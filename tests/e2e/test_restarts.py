@@ -8,15 +8,10 @@ import pytest
 
 from tests.e2e.gitea_scene import GiteaScene
 from tests.e2e.serving import Alma
-from tests.e2e.shop import Shop, container, container_id, names
+from tests.e2e.shop import Shop, container_id, image, names
 from tests.servers.dockerd import DockerDaemon
 
 pytestmark = [pytest.mark.gitea, pytest.mark.docker]
-
-
-def cut(docker_host: DockerDaemon, tag: str) -> bool:
-    """The new container stands in the place of the old one."""
-    return bool(container(docker_host).get("Config", {}).get("Image") == f"alma-test/web:{tag}")
 
 
 @pytest.mark.parametrize(("tag", "slow_s", "word"), [("1.1", 4, "done"), ("broken", 0, "undone")])
@@ -29,7 +24,7 @@ def test_a_run_that_was_killed_is_carried_to_its_end_and_told_once(
     number = scene.open(shop.files(shop.web(tag, slow_s=slow_s)), "next")
     polling.wait(lambda: scene.comment(number), "the comment")
     scene.merge(number)
-    polling.wait(lambda: cut(docker_host, tag), "the cut")
+    polling.wait(lambda: image(docker_host) == f"alma-test/web:{tag}", "the cut")
     polling.kill()
     polling.start()
     polling.wait(lambda: "Final state" in scene.comment(number), "the final state")
@@ -48,7 +43,7 @@ def test_a_stop_in_mid_run_is_clean_and_the_next_start_goes_on(
     polling.start()
     polling.wait_synced(scene.push(shop.files()))
     revision = scene.push(shop.files(shop.web("1.1", slow_s=2)))
-    polling.wait(lambda: cut(docker_host, "1.1"), "the cut")
+    polling.wait(lambda: image(docker_host) == "alma-test/web:1.1", "the cut")
     assert polling.stop(number) in (0, 130)
     assert "Traceback" not in polling.said()
     assert not (polling.state / "alma.sock").exists()
