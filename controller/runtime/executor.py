@@ -50,6 +50,7 @@ T = TypeVar("T")
 Sealer: TypeAlias = Callable[[str], Seal]  # op → what its prior state may be sealed with
 _CONFLICTS = 5  # a Conflict from `do` is answered by prior + do again, at most this often
 _UNDO_TRIES = 5  # A6: an inverse that fails for ever is parked
+_UNDO_PATIENCE_S = 60.0  # and this long at least: a platform that restarts is away for less
 _DEGRADED_IN_A_ROW = 3  # a platform that says "failed" three times in a row means it
 
 
@@ -447,10 +448,10 @@ class _Driver:
         await self._clock.sleep(self._delay_s(error, tries))
 
     def _out_of_patience(self, ref: OpRef, tries: int, began_s: float) -> bool:
-        if ref.undo >= 0 and tries >= _UNDO_TRIES:
+        spent_s = self._clock.now_s() - began_s
+        if tries >= _UNDO_TRIES and (spent_s >= _UNDO_PATIENCE_S if ref.undo >= 0 else self.state.draining):
             return True
-        turned = self.state.draining and ref.undo < 0 and tries >= _UNDO_TRIES
-        return turned or self._clock.now_s() - began_s >= self._bounds.step_timeout_s
+        return spent_s >= self._bounds.step_timeout_s
 
     def _delay_s(self, error: EngineError, tries: int) -> float:
         asked_s = error.retry_after_s if isinstance(error, Transient) else None

@@ -15,7 +15,7 @@ from controller.journal.projections import SEALED_OP
 from controller.plan.step import Fence, OpId, Phase, Prior, Receipt, Step
 from controller.runtime.executor import LeaseLost
 from controller.runtime.run import Event, Intended, RunState, RunWord
-from engines.engine import Conflict, Values
+from engines.engine import Conflict, Transient, Values
 from engines.simulation import SimulationEngine
 from engines.simulation.tamper import tamper
 from engines.simulation.world import World
@@ -225,6 +225,24 @@ async def test_an_undo_that_fails_for_ever_is_parked_after_five_tries(here: Fiel
     assert state.word is RunWord.PARKED
     assert Stubborn.tries == 10, "five for each of the two objects"
     assert {text.split(":")[0] for text in state.stuck} == {"prod-shop-web", "prod-shop-db"}
+
+
+async def test_an_undo_outlasts_a_platform_that_restarts(here: Field, tmp_path: Path) -> None:
+    class Restarting(SimulationEngine):
+        back_s = 0.0
+
+        async def do(self, op: OpId, step: Step, prior: Prior, values: Values, fence: Fence) -> Receipt:
+            Restarting.back_s = Restarting.back_s or (
+                here.clock.now_s() + 45 if step.request["call"] == "remove" else 0
+            )
+            if here.clock.now_s() < Restarting.back_s:
+                raise Transient("nobody answers")
+            return await super().do(op, step, prior, values, fence)
+
+    engine = Restarting.open(binding(tmp_path / "p"))
+    broken = (DB, web(simulate={"health": "never"}))
+    state = await here.executor(engine).run(await here.begun(tmp_path / "p", broken), Held(), Asked())
+    assert state.word is RunWord.UNDONE
 
 
 async def test_sealed_priors_go_when_no_undo_can_need_them(here: Field, tmp_path: Path) -> None:
