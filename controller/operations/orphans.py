@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.errors import RefusedByPolicy
@@ -14,6 +14,8 @@ from controller.plan.codec import to_json
 from controller.plan.limits import PruneLimits
 from controller.review.plan_text import plan_json
 from controller.runtime.planning import Wanted
+from controller.runtime.records import ScopeRecord
+from controller.runtime.run import RunWord
 
 Json = Any
 
@@ -40,4 +42,9 @@ class OrphanDesk:
         if len(confirm) < 8 or not planned.plan.digest.startswith(confirm):
             raise RefusedByPolicy(f"the plan's digest is {planned.plan.digest[:12]}, not {confirm}")
         run = await self.standalone.deploy(planned, PruneLimits(), confirm)
+        after = await self.about.records.get(ScopeRecord, scope)
+        if after and run.word is RunWord.DONE:
+            # Nothing of it is left that healing could go back to, and its revision is no commit.
+            gone = replace(after, good_revision=None, good_fingerprint=None, good_tree=None, edges={}, accepted=True)
+            await self.about.records.save("scope.destroyed", gone)
         return {"run": to_json(run)}

@@ -37,6 +37,10 @@ async def cancel(about: Context, actor: Actor, run: str) -> RunRecord:
         raise InvalidInput(f"run {record.run} is over: {record.word}", hint="alma rollback goes back to older content")
     if about.executor.cancel(record.run, actor.id):
         return record
+    if record.word not in (RunWord.QUEUED, RunWord.WAITING):
+        raise InvalidInput(
+            f"run {record.run} is {record.word} and about to be taken up again", hint="cancel it once it goes on"
+        )
     scope = await about.records.get(ScopeRecord, record.scope)
     ended = replace(record, word=RunWord.CANCELLED, reason=f"cancelled by {actor.id}", next_step="")
     if scope is None:

@@ -36,7 +36,7 @@ async def resume(about: Context, actor: Actor, scope: str) -> ScopeRecord:
 async def reconcile(about: Context, actor: Actor, scope: str) -> ScopeRecord:
     """Look now, before everything else. Also accepts live objects that an empty journal knows nothing of, and a tracked
     branch that was rewritten."""
-    record = replace(await about.scope(scope, actor, Role.OPERATE, "reconcile"), rewritten="")
+    record = replace(await about.scope(scope, actor, Role.OPERATE, "reconcile"), rewritten="", accepted=True)
     await about.records.save("scope.asked", record)
     about.look(scope)
     return record

@@ -64,6 +64,8 @@ class Loop:
 
     async def run(self, stop: asyncio.Event, watches: Sequence[Callable[[], AsyncIterator[str]]] = ()) -> None:
         """Until `stop` is set; passes under way are finished first. `watches` yield keys to look at at once."""
+        for scope in await self.left_behind():
+            self._queue.add(f"scope:{scope}", Priority.PERSON)
         for name in self._repositories:
             self._queue.add(f"repo:{name}", Priority.POLL)
         for name, pushes in self._pushes.items():
@@ -81,6 +83,10 @@ class Loop:
                 task.cancel()
             await asyncio.gather(*helpers, stopper, return_exceptions=True)
             await self._end(workers)
+
+    async def left_behind(self) -> tuple[str, ...]:
+        """Scopes that a process looks at when it begins, whether or not Git can be read."""
+        return await self._reconciler.left_behind(frozenset(self._repositories))
 
     async def _end(self, workers: Sequence[asyncio.Task[None]]) -> None:
         """Idle workers end at once, busy ones after their pass; a defect in one of them surfaces."""

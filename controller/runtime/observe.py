@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from controller.plan.resource import Snapshot
 from controller.runtime.clock import Clock
 from controller.telemetry import Metrics
 from controller.token_bucket import TokenBucket
 from engines.engine import Ask, Engine, EngineError
 
+_log = structlog.get_logger("observe")
 _TOGETHER = 8  # targets read at once
 
 
@@ -85,6 +88,11 @@ class Observer:
         except asyncio.CancelledError:
             gathered.answer.cancel()
             raise
+        except Exception as e:
+            # Whoever joined this reading must hear of it too; the text may hold anything and is not shown (I28).
+            _log.exception("defect of an engine", target=target)
+            self._metrics.gauge("alma_engine_up", 0, target)
+            gathered.answer.set_exception(TargetUnreadable(target, f"a defect ({type(e).__name__}); the log says more"))
         finally:
             spent_s = self._clock.now_s() - began_s
             self._metrics.observe("alma_engine_request_duration_seconds", spent_s, self._engine_of[target], "observe")

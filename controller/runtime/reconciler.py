@@ -25,7 +25,7 @@ from controller.runtime.drift import HealBudget, drift_items
 from controller.runtime.executor import Executor, LeaseLost
 from controller.runtime.planning import Planned, Planning, Wanted
 from controller.runtime.progress import count_results
-from controller.runtime.records import Records, RunRecord, ScopeRecord
+from controller.runtime.records import Records, RunRecord, ScopeRecord, merged
 from controller.runtime.run import Begun, RunState, RunWord
 from controller.runtime.settle import Settling, Takeover
 from controller.runtime.sweeping import Sweeping, told
@@ -139,7 +139,7 @@ class Reconciler:
         self._serving, self._intervals = serving, intervals
         self._heals = HealBudget(clock)
         self._sweeping = Sweeping(planning, HealBudget(clock), serving.locks, serving.read_only)
-        self._accepted: set[str] = set()
+        self._read: dict[str, ScopeRecord] = {}  # scope → its record as this pass read or wrote it last
         self._first_seen: dict[str, tuple[str, float]] = {}  # scope → content not verified yet, since when
 
     # --- the main function ---
@@ -149,25 +149,33 @@ class Reconciler:
         record = await self._records.get(ScopeRecord, scope)
         if record is None:
             return Requeue(self._intervals.drift_s)
+        self._read[scope] = record
+        if priority is Priority.PERSON and not record.contested:
+            self._heals.reset(scope)
         structlog.contextvars.bind_contextvars(scope=scope)
         try:
             if record.run:
                 await self._finish(record)
                 return Requeue(0.0, Priority.POLL)
-            return await self._look(record, priority)
+            return await self._look(record)
         except LeaseLost as e:
             _log.warning("lease lost", reason=str(e))
             return Requeue(self._intervals.retry_s)
         finally:
+            self._read.pop(scope, None)
             structlog.contextvars.unbind_contextvars("scope")
 
-    async def _look(self, record: ScopeRecord, priority: Priority) -> Requeue:
+    async def left_behind(self, repositories: frozenset[str]) -> tuple[str, ...]:
+        """Scopes to look at when a process begins, whether or not their repository can be read: those with a run that
+        is not over (I22), and those whose repository is configured no more."""
+        every = await self._records.all(ScopeRecord)
+        return tuple(r.scope for r in every if r.run or (r.repository not in repositories and not r.orphaned))
+
+    async def _look(self, record: ScopeRecord) -> Requeue:
         head = await self._source.head(record)
         if head is None:
             await self._orphan(record)
             return Requeue(self._intervals.drift_s)
-        if priority is Priority.PERSON:
-            self._accepted.add(record.scope)
         record = replace(record, orphaned=False, path=head.path, seen_revision=head.revision)
         record = self._without_what_has_ended(record, head)
         if head.tree != record.good_tree and self._first_seen.get(record.scope, ("", 0.0))[0] != head.tree:
@@ -205,6 +213,8 @@ class Reconciler:
             return await self._heal_good(record, head)
         planned = replace(planned, left=left)
         decision = await self._decide(planned, record, head)
+        if await self._is_outdated(record.scope):
+            return Requeue(0.0, Priority.PERSON)  # someone paused, unlocked, … meanwhile: what was decided is void
         match decision.verdict:
             case Verdict.SYNCED:
                 return await self._synced(record, head, planned)
@@ -252,7 +262,9 @@ class Reconciler:
                 return f"waits for scope {name}, which was not looked at yet"
             if other.pause or other.parked:
                 return f"waits for scope {name}, which is {'paused' if other.pause else 'parked'}"
-            behind = other.good_tree is None or other.good_tree != await self._source.content(other, head.revision)
+            behind = other.good_tree is None
+            if not head.pinned:  # a rollback goes back alone: what it depends on stays where it is
+                behind = behind or other.good_tree != await self._source.content(other, head.revision)
             if behind or other.sync is not SyncState.SYNCED or other.health is not HealthState.HEALTHY:
                 return f"waits for scope {name} to be synced and healthy at {head.revision[:8]}"
         return ""
@@ -264,7 +276,7 @@ class Reconciler:
 
     def _is_known(self, record: ScopeRecord) -> bool:
         """True if the journal knows a verified state, or a person has asked to go on without."""
-        return bool(record.good_revision) or record.scope in self._accepted
+        return bool(record.good_revision) or record.accepted
 
     # --- outcomes of a look ---
 
@@ -327,6 +339,8 @@ class Reconciler:
             return again
         good = replace(head, revision=record.good_revision, tree=record.good_tree or "", wanted=wanted)
         decision = await self._decide(planned, record, replace(good, policy=replace(head.policy, depends_on=())))
+        if await self._is_outdated(record.scope):
+            return Requeue(0.0, Priority.PERSON)
         if decision.verdict is Verdict.GO and is_heal(planned.plan, record):
             await self._deploy(record, good, planned, decision)
             return Requeue(0.0, Priority.POLL)
@@ -400,15 +414,20 @@ class Reconciler:
         count_results(self._metrics, state, self._planning.engine_of)
 
     async def _newer_for(self, record: ScopeRecord, run: RunRecord) -> Takeover | None:
-        """At a barrier: the branch has moved on and its content may run now. Planned, limited and gated here."""
+        """At a barrier: the branch has moved on and its content may run now. Planned, limited and gated here. What
+        cannot be read ends no run that has started (I22)."""
+        try:
+            return await self._found_newer(record, run)
+        except AlmaError as e:
+            _log.info("nothing newer can be read", run=run.run, reason=str(e))
+            return None
+
+    async def _found_newer(self, record: ScopeRecord, run: RunRecord) -> Takeover | None:
         current = await self._records.get(ScopeRecord, record.scope) or record
         head = await self._source.head(current)
         if head is None or head.tree == run.tree or head.revision == run.revision or head.wanted is None:
             return None
-        try:
-            planned = await self._planning.plan(head.wanted, former_edges=record.edges)
-        except AlmaError:
-            return None
+        planned = await self._planning.plan(head.wanted, former_edges=record.edges)
         if planned.plan.fingerprint == run.fingerprint:
             return None
         decision = await self._decide(planned, current, head)
@@ -418,11 +437,20 @@ class Reconciler:
 
     # --- notes ---
 
+    async def _is_outdated(self, scope: str) -> bool:
+        """Someone stored the scope since this pass read it."""
+        return await self._records.get(ScopeRecord, scope) != self._read.get(scope)
+
     async def _note(self, record: ScopeRecord, sync: SyncState, health: HealthState, message: str) -> ScopeRecord:
-        """Store the record if anything in it moved, and show it as metrics."""
+        """Store the record if anything in it moved, and show it as metrics. What someone else stored since this pass
+        read the record stays as they stored it."""
         after = replace(record, sync=sync, health=health, message=message)
-        if after != await self._records.get(ScopeRecord, record.scope):
+        stored = await self._records.get(ScopeRecord, record.scope)
+        if stored is not None:
+            after = merged(after, self._read.get(record.scope, stored), stored)
+        if after != stored:
             await self._records.save("scope.seen", after)
+        self._read[record.scope] = after
         show_scope(self._metrics, after)
         show_drift(self._metrics, after, self._planning.engine_of, self._clock.wall())
         return after

@@ -6,7 +6,7 @@ The journal is a cache (design.md 7): losing these loses history, quarantine and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from controller.blueprint.value import Output
@@ -68,6 +68,7 @@ class ScopeRecord:
     pause: Pause | None = None
     pin: Pin | None = None
     orphaned: bool = False
+    accepted: bool = False  # a person asked to go on though live objects were there before this journal
     rewritten: str = ""  # the tracked branch was force-pushed: other content waits for `alma reconcile`
     run: str | None = None  # begun and not ended
     waiting: str | None = None  # a run that waits for a person, a window or a dependency
@@ -89,6 +90,14 @@ class ScopeRecord:
         """The present value of a declared output; None where it is not known."""
         source = self.exports.get(name)
         return self.outputs.get(source.resource, {}).get(source.key) if source else None
+
+
+def merged(mine: ScopeRecord, base: ScopeRecord, stored: ScopeRecord) -> ScopeRecord:
+    """`mine`, with every field that someone else changed in `stored` since `base` as they left it."""
+    theirs = {
+        f.name: getattr(stored, f.name) for f in fields(stored) if getattr(stored, f.name) != getattr(base, f.name)
+    }
+    return replace(mine, **theirs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class RepositoryLook:
         self._source.head = head
         try:
             config = await self._source.config(head)
+            _refuse_a_deleted_file(config, record)
         except InvalidInput as e:
             await self._note(replace(record, head=head, problem=str(e)))
             await self._wake_all(record)
@@ -141,3 +142,14 @@ class RepositoryLook:
     async def _note(self, record: RepositoryRecord) -> None:
         if record != await self._records.get(RepositoryRecord, record.repository):
             await self._records.save("repository.seen", record)
+
+
+def _refuse_a_deleted_file(config: Repository, record: RepositoryRecord) -> None:
+    """Without alma.yaml everything would be one scope of another name, and be created a second time beside what is
+    there. Raises InvalidInput where it had told of scopes before."""
+    others = sorted(set(record.scopes) - {s.name for s in config.scopes})
+    if not config.written and others:
+        raise InvalidInput(
+            f"alma.yaml is gone, which described {', '.join(others)[:200]}",
+            hint="nothing was changed; bring it back, or write one that says what is wanted now",
+        )

@@ -18,7 +18,7 @@ from controller.blueprint.entry import Disruption
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
 from controller.blueprint.loader import LoadedScope, ParsedBlueprint, check_sizes, load_scope, parse_blueprint
 from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeConfig, blueprint_files, load_repository
-from controller.errors import AlmaError, InvalidInput, Problem
+from controller.errors import AlmaError, InvalidInput, Problem, Unreachable
 from controller.git.repository import Mirror
 from controller.plan.codec import to_json
 from controller.plan.limits import Gate, PruneLimits, Window
@@ -176,10 +176,14 @@ class GitSource:
         return self._repositories.get(name)
 
     async def head(self, record: ScopeRecord) -> ScopeHead | None:
-        """The scope at its pin, else at the tracked branch. None: no repository or alma.yaml names it any more."""
+        """The scope at its pin, else at the tracked branch. None: no repository or alma.yaml names it any more. Raises
+        Unreachable while its repository was not read."""
         repository = self._repositories.get(record.repository)
-        if repository is None or repository.head is None:
+        if repository is None:
             return None
+        if repository.head is None:
+            # Not read yet is not gone (I9).
+            raise Unreachable(f"repository {repository.name} was not read yet", hint="its remote is tried again")
         try:
             config = await repository.config(repository.head)
         except InvalidInput as e:
