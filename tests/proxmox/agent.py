@@ -71,6 +71,8 @@ def _container(call: Call) -> list[dict[str, Any]]:
         {
             "name": row["name"],
             "hwaddr": row["hardware-address"],
+            "hardware-address": row["hardware-address"],
+            "ip-addresses": row["ip-addresses"],
             "inet": f"{row['ip-addresses'][0]['ip-address']}/{row['ip-addresses'][0]['prefix']}",
         }
         for row in _interfaces(call.world, guest)

@@ -39,8 +39,9 @@ class Client:
 
     def call(self, verb: str, path: str, /, **params: Any) -> Answer:
         """One call; GET and DELETE put the parameters in the query."""
-        place = "params" if verb in ("GET", "DELETE") else "data"
-        return answer(self.http.request(verb, f"/api2/json{path}", **{place: params}))
+        in_query = verb in ("GET", "DELETE")
+        query, form = (params, None) if in_query else (None, params)
+        return answer(self.http.request(verb, f"/api2/json{path}", params=query, data=form))
 
     def get(self, path: str, /, **params: Any) -> Any:
         """The data of a GET that must succeed."""

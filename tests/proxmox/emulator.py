@@ -77,7 +77,9 @@ class Emulator:
         if found is None:
             raise ApiError(501, f"Method '{request.verb} {path}' not implemented", plain=True)
         method, in_path = found
-        params = _merged(in_path, {**request.query, **request.form})
+        # The server core passes an upload on by the name of its file.
+        uploaded = {"filename": request.upload[0]} if request.upload is not None else {}
+        params = _merged(in_path, {**request.query, **request.form, **uploaded})
         if login.token is not None and not method.body.get("allowtoken", 1):
             raise forbidden_to_tokens(path)
         if login is not _WORLD:

@@ -31,6 +31,8 @@ def _preconditions(call: Call, kind: str) -> dict[str, Any]:
         "local_disks": local,
         "local_resources": [],
         "mapped-resources": [],
+        "mapped-resource-info": {},
+        "has-dbus-vmstate": 0,
         "allowed_nodes": nodes,
     }
 

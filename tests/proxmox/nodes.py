@@ -28,14 +28,16 @@ def _list(call: Call) -> list[dict[str, Any]]:
 def _status(call: Call) -> dict[str, Any]:
     node = call.world.nodes[call.node]
     figures = node_figures(call.world, node)
-    total, used = node.memory_bytes, figures["mem"]
+    total, used, free = node.memory_bytes, figures["mem"], figures["maxdisk"] - figures["disk"]
     return {
         "uptime": figures["uptime"],
         "cpu": figures["cpu"],
         "cpuinfo": {"cpus": node.cores, "sockets": 1, "cores": node.cores, "model": "emulated"},
-        "memory": {"total": total, "used": used, "free": total - used},
+        "memory": {"total": total, "used": used, "free": total - used, "available": total - used},
+        "boot-info": {"mode": "efi", "secureboot": 0},
+        "current-kernel": {"sysname": "Linux", "release": "6.17.0-emulated", "version": "#1", "machine": "x86_64"},
         "swap": {"total": 0, "used": 0, "free": 0},
-        "rootfs": {"total": figures["maxdisk"], "used": figures["disk"], "avail": figures["maxdisk"] - figures["disk"]},
+        "rootfs": {"total": figures["maxdisk"], "used": figures["disk"], "avail": free, "free": free},
         "loadavg": ["0.10", "0.10", "0.10"],
         "pveversion": f"pve-manager/{call.world.version}",
         "wait": 0,

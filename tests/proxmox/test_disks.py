@@ -95,7 +95,7 @@ def test_a_volume_that_does_not_exist_cannot_be_attached(pve: Client, vm: str) -
 
 
 def test_import_copies_an_image_with_its_size(pve: Client, vm: str) -> None:
-    pve.put(f"{vm}/config", **{"scsi1": "local-lvm:0,import-from=local:iso/debian-13.iso"})
+    pve.put(f"{vm}/config", scsi1="local-lvm:0,import-from=local:iso/debian-13.iso")
     assert config(pve, vm)["scsi1"] == "local-lvm:vm-100-disk-1,size=512M"
     assert pve.call("PUT", f"{vm}/config", scsi2="local-lvm:8,import-from=local:iso/debian-13.iso").status == 400
 

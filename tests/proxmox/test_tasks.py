@@ -124,7 +124,7 @@ def test_the_archive_hides_running_tasks(pve: Client, vm: str) -> None:
     tasks = "/nodes/pve1/tasks"
     assert running not in [row["upid"] for row in pve.get(tasks)]
     assert [(row["upid"], row["status"]) for row in pve.get(tasks, source="active")] == [(running, "RUNNING")]
-    assert [row["upid"] for row in pve.get(tasks, source="all")][0] == running
+    assert pve.get(tasks, source="all")[0]["upid"] == running
 
 
 def test_a_task_of_a_token_names_user_and_token_apart(pve: Client, vm: str) -> None:
