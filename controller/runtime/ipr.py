@@ -156,7 +156,7 @@ class Iprs:
         if review is None:
             return await self._missed(record, pull)
         if record.merge_sha and not await self._repository.mirror.has(record.merge_sha):
-            return 1.0  # told of before its repository was looked at
+            return 15.0  # told of before its repository was looked at; its run asks for a look sooner
         runs = await self._runs(record)
         progress = tuple(_progress(r, self._continues(r)) for r in runs)
         final = pull.state is PullState.CLOSED or await self._is_final(record, runs)
