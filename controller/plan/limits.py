@@ -70,6 +70,7 @@ class Allowance:
     who: str
     reference: str
     listed: frozenset[Listed]
+    digest: str = ""  # of the plan a person confirmed as a whole: what `strict` asks for
 
 
 def over_budget(plan: Plan, limits: PruneLimits) -> str | None:

@@ -127,6 +127,9 @@ def _heal(plan: Plan, policy: ScopePolicy, about: Circumstances) -> Decision | N
         return Decision(
             Verdict.HOLD, plan, about.heal_delay, f"find who else changes it, then alma resume {plan.scope}"
         )
+    too_much = over_budget(plan, policy.prune)
+    if too_much and not _all_cleared_by_hand(plan, about.allowances):
+        return _confirm(plan, plan.changes, too_much, True)
     beyond = tuple(c for c in heal_must_wait_for(plan) if c.cleared_by is None)
     if beyond:
         return _confirm(plan, beyond, "healing would be more disruptive than a restart", False)
@@ -141,7 +144,8 @@ def _deploy(plan: Plan, record: ScopeRecord, policy: ScopePolicy, about: Circums
     too_much = over_budget(plan, policy.prune)
     if too_much and not _all_cleared_by_hand(plan, about.allowances):
         return _confirm(plan, plan.changes, too_much, True)
-    if digest_differs(plan, policy.gate, about.reviewed_digests) and not _all_cleared_by_hand(plan, about.allowances):
+    seen = {*about.reviewed_digests, *(a.digest for a in about.allowances if a.digest)}
+    if digest_differs(plan, policy.gate, seen):
         return _confirm(plan, plan.changes, "the plan is not the one that was reviewed", False)
     blocking = uncleared(plan, policy.gate)
     if blocking:

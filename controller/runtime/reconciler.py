@@ -243,7 +243,15 @@ class Reconciler:
         allowances = tuple(await self._clearances.for_scope(record, head.revision))
         waiting = await self._records.get(RunRecord, record.waiting) if record.waiting else None
         if waiting and waiting.confirmed:
-            allowances += (Allowance(ClearedBy.CONFIRM, waiting.confirmed_by, "run", frozenset(waiting.confirmed)),)
+            allowances += (
+                Allowance(
+                    ClearedBy.CONFIRM,
+                    waiting.confirmed_by,
+                    "run",
+                    frozenset(waiting.confirmed),
+                    waiting.confirmed_digest,
+                ),
+            )
         about = Circumstances(
             now=self._clock.wall(),
             allowances=allowances,

@@ -138,6 +138,7 @@ class RunRecord:
     pulls: tuple[int, ...] = ()
     confirmed_by: str = ""
     confirmed: tuple[Listed, ...] = ()
+    confirmed_digest: str = ""  # of the plan that was confirmed; the present one may differ since
     over_budget: bool = False
     superseded_by: str = ""
     warnings: tuple[str, ...] = ()

@@ -79,6 +79,7 @@ class Settling:
                 next_step=_next_step(before.run, decision),
                 confirmed=before.confirmed,
                 confirmed_by=before.confirmed_by,
+                confirmed_digest=before.confirmed_digest,
             )
             if after != before:
                 await self._records.save("run.waiting", after)
@@ -106,7 +107,12 @@ class Settling:
         before = await self._records.get(RunRecord, record.waiting) if record.waiting and not heal else None
         if before and _is_same_wait(before, decision, revision):
             fresh = await self._record(record, revision, tree, decision, before.run, RunWord.RUNNING)
-            run = replace(fresh, confirmed=before.confirmed, confirmed_by=before.confirmed_by)
+            run = replace(
+                fresh,
+                confirmed=before.confirmed,
+                confirmed_by=before.confirmed_by,
+                confirmed_digest=before.confirmed_digest,
+            )
         else:
             if before:
                 await self._end(before, RunWord.CANCELLED, "another plan took its place")
