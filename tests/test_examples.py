@@ -150,3 +150,14 @@ def test_no_example_teaches_what_a_review_would_stop(name: str) -> None:
         plan = Plan(scope.name, "0" * 40, (), "0" * 64, "", total=len(graph.entries), wanted=len(graph.entries))
         found = audit(ScopeView(graph, plan, {t: Snapshot() for t in wanted.allow.targets}), date.today())
         assert [f for f in found.findings if f.severity.rank >= Severity.HIGH.rank] == []
+
+
+@pytest.mark.usefixtures("target")
+def test_a_target_that_the_server_does_not_have_is_told_with_those_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "alma-server.yaml").write_text("targets: {here: {engine: simulation}}\n")
+    assert run(["validate", str(EXAMPLES / "03-two-scopes")]) == 3
+    told = capsys.readouterr().err
+    assert "alma.yaml:1:1: scope base: no simulation target simulation; known: here (simulation)" in told
+    assert "next:" in told

@@ -69,7 +69,7 @@ def show(ctx: click.Context, number: int, full: bool, repository: str | None, ou
 @click.option("--title", help="Default: the branch.")
 @_repository
 @click.pass_context
-def open(ctx: click.Context, branch: str, title: str | None, repository: str | None) -> int:  # noqa: A001
+def open(ctx: click.Context, branch: str, title: str | None, repository: str | None) -> int:  # noqa: A001 - the word users type
     """Open a pull request of BRANCH, which is already pushed."""
     told = _asked(ctx, "ipr.open", branch=branch, title=title, repository=repository)
     click.echo(f"#{told['number']} {told['title']}")

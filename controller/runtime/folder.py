@@ -31,6 +31,7 @@ class Folder:
 
     def wanted(self, scope: ScopeConfig, targets: Mapping[str, tuple[str, ...]], allow: Allow) -> Wanted:
         """Raises InvalidInput with every mistake at its place."""
+        _targets_are_known(scope, targets)
         kept = blueprint_files(self.files, scope, self.repository.prices)
         loaded = load_scope({f: self.files[f] for f in kept}, scope)
         content = self._content(kept)
@@ -41,6 +42,21 @@ class Folder:
         for name in kept:
             digest.update(name.encode() + b"\0" + hashlib.sha256(self.files[name]).digest())
         return digest.hexdigest()[:40]
+
+
+def _targets_are_known(scope: ScopeConfig, known: Mapping[str, tuple[str, ...]]) -> None:
+    problems = [
+        Problem(Place(REPOSITORY_FILE), f"scope {scope.name}: no {engine} target {name}; known: {_listed(known)}")
+        for engine, names in scope.targets.items()
+        for name in names
+        if name not in known.get(engine, ())
+    ]
+    if problems:
+        raise InvalidInput(problems, hint="name one of these, or add it under targets in alma-server.yaml")
+
+
+def _listed(known: Mapping[str, tuple[str, ...]]) -> str:
+    return ", ".join(sorted(f"{name} ({engine})" for engine, names in known.items() for name in names)) or "none"
 
 
 def read_folder(path: Path) -> Folder:

@@ -96,7 +96,7 @@ class Checker:
         published = ((found.get("NetworkSettings") or {}).get("Ports") or {}).get(f"{probe.port}/tcp")
         if published:
             ip = published[0].get("HostIp") or "0.0.0.0"  # noqa: S104 - compared, not bound
-            reachable = self._client.address.host if ip in ("0.0.0.0", "::") else ip  # noqa: S104
+            reachable = self._client.address.host if ip in ("0.0.0.0", "::") else ip  # noqa: S104 - compared, not bound
             return reachable, int(published[0]["HostPort"])
         address = observe.outputs(found, "").get("address")
         if not self._client.address.local or probe.port is None:

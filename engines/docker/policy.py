@@ -198,7 +198,7 @@ def _mount(mount: Body, allow: Allow) -> str | None:
     target = str(mount.get("Target"))
     if not target.startswith("/") or posixpath.normpath(target) != target or target == "/":
         return f"target {target} must be an absolute path below /, without . and .."
-    if any(target == k or target.startswith(k + "/") for k in _KERNEL) and not target.startswith("/dev/shm"):  # noqa: S108
+    if any(target == k or target.startswith(k + "/") for k in _KERNEL) and not target.startswith("/dev/shm"):  # noqa: S108 - a path in the container
         return f"target {target} would cover the container's kernel interfaces"
     kind, source = mount.get("Type"), str(mount.get("Source", ""))
     if kind == "tmpfs":

@@ -33,7 +33,11 @@ _WORKERS = 4
 _IMAGE = "alma-test/web:1.0"
 _DIGEST = re.compile(r"Digest: ([0-9a-f]{12})")
 _TERRAFORM = """
-terraform { required_providers { docker = { source = "kreuzwerker/docker" } } }
+terraform {
+  required_providers {
+    docker = { source = "kreuzwerker/docker" }
+  }
+}
 provider "docker" { host = "%s" }
 resource "docker_network" "lan" { name = "tf-lan" }
 resource "docker_image" "web" { name = "%s" }
@@ -115,7 +119,10 @@ def _takers(host: DockerDaemon, folder: Path) -> dict[str, Taker]:
     else:
         quiet("docker: Compose is not built (python -m tests.servers.build compose)")
     if shutil.which("terraform"):
-        takers["terraform"] = _terraform(host, folder / "terraform")
+        try:
+            takers["terraform"] = _terraform(host, folder / "terraform")
+        except RuntimeError as e:
+            quiet(f"docker: Terraform cannot be used here: {str(e).strip().splitlines()[-1]}")
     return takers
 
 
@@ -181,7 +188,7 @@ def _compose(host: DockerDaemon, folder: Path, program: Path) -> Taker:
     (folder / "compose.yaml").write_text(json.dumps({"name": "peer", "services": services, "networks": {"lan": {}}}))
 
     def compose(*arguments: str) -> Taken:
-        command = [str(program), "compose", *arguments]
+        command = [str(program), *arguments]
         return process(command, {"DOCKER_HOST": host.url, "COMPOSE_PROGRESS": "quiet"}, folder)
 
     def take(figures: Figures, _: list[float] | None) -> None:

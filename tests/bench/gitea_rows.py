@@ -38,7 +38,10 @@ repositories:
 targets: {{sim: {{engine: simulation}}}}
 allow: {{infra: {{targets: [sim]}}}}
 # Five merges in a row would wait for tokens, as they should: here the way of one is measured.
-reconcile: {{interval: 1h, scope_rate: {{per_minute: 600, burst: 100}}, target_rate: {{per_minute: 60000, burst: 1000}}}}
+reconcile:
+  interval: 1h
+  scope_rate: {{per_minute: 600, burst: 100}}
+  target_rate: {{per_minute: 60000, burst: 1000}}
 """
 
 

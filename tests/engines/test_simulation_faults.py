@@ -206,7 +206,7 @@ def _cut(blob: bytes, part: int) -> bytes:
 
 
 DAMAGES: Mapping[str, Callable[[bytes], bytes | None]] = {
-    **{f"cut at {part} of 20": lambda blob, part=part: _cut(blob, part) for part in range(20)},  # type: ignore[misc]
+    **{f"cut at {part} of 20": lambda blob, part=part: _cut(blob, part) for part in range(20)},  # type: ignore[misc]  # lambda default
     "gone": lambda blob: None,
     "other format": lambda blob: blob.replace(b"simulation/v1", b"simulation/v9"),
     "objects are a list": lambda blob: orjson.dumps({**orjson.loads(blob), "objects": []}),
