@@ -15,7 +15,7 @@ Json = Any
 SCOPE = "shop"
 _WEB = ObjectKey("simulation/container", "shop-store-web")
 _CACHE = ObjectKey("simulation/container", "shop-store-cache")
-_ALMA_YAML = b"""\
+ALMA_YAML = b"""\
 version: 1
 scopes:
   - {name: shop, path: shop}
@@ -42,8 +42,21 @@ resources:
 """
 
 
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """A change behind the controller's back: what one would type for it, and what was live right after."""
+
+    typed: str
+    live: str
+
+
 class Scenery(Protocol):
     """One engine's version of the story. `live` is what users get of `web` right now, read past the controller."""
+
+    @property
+    def install(self) -> str:
+        """The id by which everything the demonstration makes is marked."""
+        ...
 
     @property
     def about(self) -> str: ...
@@ -68,8 +81,12 @@ class Scenery(Protocol):
 
     async def live(self) -> str: ...
 
-    async def by_hand(self) -> str:
-        """Change `web` behind the controller's back; what was done, as one would type it."""
+    async def identity(self) -> str:
+        """The platform's own name for the object that is `web` right now; a replacement has another."""
+        ...
+
+    async def by_hand(self) -> ByHand:
+        """Change `web` behind the controller's back, and look before it can be healed."""
         ...
 
 
@@ -79,6 +96,7 @@ class SimulatedShop:
 
     world: World
     scope: str = SCOPE
+    install: str = "demo"
     about: str = "a simulated platform (one file)"
 
     @classmethod
@@ -92,7 +110,7 @@ class SimulatedShop:
     @property
     def versions(self) -> Mapping[str, Mapping[str, bytes]]:
         return {
-            "first": {"alma.yaml": _ALMA_YAML, "shop/store.yaml": _blueprint("1.4", "7.2")},
+            "first": {"alma.yaml": ALMA_YAML, "shop/store.yaml": _blueprint("1.4", "7.2")},
             "better": {"shop/store.yaml": _blueprint("1.5", "7.2")},
             # Starts, and is never healthy; the cache beside it is fine, and goes back all the same.
             "broken": {"shop/store.yaml": _blueprint("1.6", "7.4", ", simulate: {health: never}")},
@@ -111,9 +129,12 @@ class SimulatedShop:
         found = [objects.get(str(key)) for key in (_WEB, _CACHE)]
         return ", ".join(f"{o['fields']['image']} {'running' if o['running'] else 'stopped'}" for o in found if o)
 
-    async def by_hand(self) -> str:
+    async def identity(self) -> str:
+        return str(self.world.read()["objects"][str(_WEB)]["uid"])
+
+    async def by_hand(self) -> ByHand:
         await tamper(self.world, _WEB, "image", "web:debug")
-        return "(on the platform) change the image of web to web:debug"
+        return ByHand("(on the platform) change the image of web to web:debug", await self.live())
 
 
 def _blueprint(web: str, cache: str, extra: str = "") -> bytes:

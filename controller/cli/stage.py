@@ -124,13 +124,16 @@ class Stage:
 
 
 @asynccontextmanager
-async def set_up(folder: Path, target: Mapping[str, Json], files: Mapping[str, bytes]) -> AsyncIterator[Stage]:
-    """A repository with `files` in its first commit, and a controller that runs it against `target`. `folder` stays."""
+async def set_up(
+    folder: Path, install: str, target: Mapping[str, Json], files: Mapping[str, bytes]
+) -> AsyncIterator[Stage]:
+    """A repository with `files` in its first commit, and a controller that runs it against `target` and marks what it
+    makes with `install`. `folder` stays."""
     configure_git(60_000)
     head = found_repository(folder / "infra.git", BRANCH, files, "The shop, as it is sold", _author())
     listen, metrics = _free_address(), _free_address()
     config = folder / "alma-server.yaml"
-    config.write_bytes(orjson.dumps(_settings(folder, target, listen, metrics), option=orjson.OPT_INDENT_2))
+    config.write_bytes(orjson.dumps(_settings(folder, install, target, listen, metrics), option=orjson.OPT_INDENT_2))
     desk = Mirror.open(folder / "desk.git", str(folder / "infra.git"))
     stage = Stage(folder, config, folder / "state", f"http://{metrics}/metrics", head, desk)
     try:
@@ -141,10 +144,10 @@ async def set_up(folder: Path, target: Mapping[str, Json], files: Mapping[str, b
         await desk.close()
 
 
-def _settings(folder: Path, target: Mapping[str, Json], listen: str, metrics: str) -> Mapping[str, Json]:
+def _settings(folder: Path, install: str, target: Mapping[str, Json], listen: str, metrics: str) -> Mapping[str, Json]:
     """JSON is YAML: the file is written without quoting anything by hand."""
     return {
-        "id": "demo",
+        "id": install,
         "state": str(folder / "state"),
         "server": {"listen": listen, "metrics_listen": metrics},
         "repositories": [{"name": REPOSITORY, "url": str(folder / "infra.git"), "branch": BRANCH}],

@@ -82,11 +82,13 @@ class Story:
         pull = await self._propose("broken", "faster-web", "A faster shop")
         self._show_comment(pull)
         self._must(pull["state"] == "open", "the second pull request is open")
+        before = await self.scenery.identity()
         teller.say("It looks harmless, so it is merged. What it starts never gets healthy.")
         run = await self._merged(int(pull["number"]))
         self._show_run(run)
         self._must(run["word"] == "undone", f"the run is {run['word']}, not undone: {run['reason']}")
         await self._live_is("better")
+        self._must(await self.scenery.identity() == before, "what runs after the undo is what ran before")
         teller.checked(f"undone, both changes of it: {await self.scenery.live()}")
         scope = self._scope()
         self._must(scope["quarantined"] == 1, "what failed is quarantined")
@@ -98,8 +100,9 @@ class Story:
     async def _drift(self) -> None:
         teller, stage = self.teller, self.stage
         teller.say("The bad change is still on the branch. Healing goes on against the last good state.")
-        teller.command(await self.scenery.by_hand())
-        await self._live_is("by hand")
+        done = await self.scenery.by_hand()
+        teller.command(done.typed)
+        self._must_be(done.live, "by hand")
         with teller.waiting("drift is noticed and healed"):
             run = await stage.until("the drift is healed", lambda: self._ended_heal())
         self._must(run["word"] == "done", f"the heal is {run['word']}: {run['reason']}")
@@ -165,7 +168,10 @@ class Story:
 
     async def _live_is(self, version: str) -> None:
         """Read past the controller: the platform itself says so."""
-        live, wanted = await self.scenery.live(), self.scenery.says[version]
+        self._must_be(await self.scenery.live(), version)
+
+    def _must_be(self, live: str, version: str) -> None:
+        wanted = self.scenery.says[version]
         self._must(live == wanted, f"live is {live!r}, not {wanted!r}")
 
     def _must(self, holds: bool, text: str) -> None:
