@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.controller.cli.conftest import spawned
+from tests.controller.cli.conftest import Alma, spawned
 from tests.servers.dockerd import DockerDaemon
+from tests.servers.process import wait_until
 
-pytestmark = pytest.mark.docker
 IMAGE = "alma-test/web:1.0"
 
 
@@ -23,6 +27,7 @@ def left_on(host: DockerDaemon) -> tuple[set[str], set[str], set[str], set[str]]
     )
 
 
+@pytest.mark.docker
 def test_the_story_holds_on_real_containers_and_nothing_is_left_behind(
     docker_host: DockerDaemon, tmp_path: Path
 ) -> None:
@@ -42,3 +47,56 @@ def test_the_story_holds_on_real_containers_and_nothing_is_left_behind(
     assert "Every step came out as told." in said.out.splitlines()[-1]
     assert left_on(docker_host) == before
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.docker
+def test_an_interrupted_demonstration_leaves_nothing_behind(docker_host: DockerDaemon, tmp_path: Path) -> None:
+    before = left_on(docker_host)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "controller.cli.main", "demo", "--engine", "docker", "--image", IMAGE, "--once"],
+        env={**os.environ, "DOCKER_HOST": docker_host.url, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with child:
+        wait_until(
+            lambda: bool(docker_host.api.containers()), timeout_s=60, what="first container of the demonstration"
+        )
+        child.send_signal(signal.SIGINT)
+        err = child.communicate(timeout=60)[1]
+    assert (child.returncode, err) == (130, "interrupted; nothing is left half-done\n")
+    assert left_on(docker_host) == before
+    assert list(tmp_path.glob("alma-demo-*")) == []
+
+
+@pytest.mark.docker
+def test_an_image_that_nobody_has_is_one_clear_error(
+    docker_host: DockerDaemon, alma: Alma, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker_host.url)
+    before = left_on(docker_host)
+    said = alma("demo", "--engine", "docker", "--image", "localhost:1/none:1.0", "--once")
+    assert said.code == 1
+    assert said.err.startswith("error: localhost:1/none:1.0 cannot be pulled: ")
+    assert "--image NAME" in said.err
+    assert said.out == ""
+    assert left_on(docker_host) == before
+
+
+def test_a_host_that_does_not_answer_is_one_clear_error(
+    alma: Alma, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    said = alma("demo", "--engine", "docker", "--once")
+    assert said.code == 5
+    first, following = said.err.splitlines()
+    assert first.startswith(f"error: Docker at unix://{tmp_path}/none.sock does not answer")
+    assert "DOCKER_HOST" in following
+    assert said.out == ""
+
+
+def test_an_image_is_no_wish_of_the_simulated_platform(alma: Alma) -> None:
+    said = alma("demo", "--image", IMAGE)
+    assert said.code == 3
+    assert "--image goes with --engine docker" in said.err
