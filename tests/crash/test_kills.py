@@ -20,6 +20,7 @@ from tests.crash.scenarios import SCENARIOS
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 
 Report = Callable[..., None]
+SHARES = 3  # each scenario is this many tests, so that workers of pytest-xdist can divide it
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -66,33 +67,37 @@ def wrong(point: dict[str, Any], reference: dict[str, Any]) -> list[str]:
     return wrongs
 
 
+@pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_kill_at_any_boundary_leaves_no_trace(name: str, zygote: Zygote, report_n: Report) -> None:
+def test_a_kill_at_any_boundary_leaves_no_trace(name: str, share: int, zygote: Zygote, report_n: Report) -> None:
     prepared = zygote.ask("prepare", name)
     assert not prepared["wrongs"], prepared["wrongs"][0]
     reference = zygote.ask("point", name)
     assert not reference["wrongs"], reference["wrongs"][0]
-    failures = {}
-    for k in itertools.count(1):
+    failures: dict[int, list[str]] = {}
+    points = 0
+    for k in itertools.count(1 + share, SHARES):
         point = zygote.ask("point", name, (k,))
-        if point["reached"] is not None and point["reached"].get("wrongs"):
-            failures[k] = point["reached"]["wrongs"]
         if not point["killed"]:
+            assert not point["reached"].get("wrongs"), point["reached"]["wrongs"][0]
             break
+        points += 1
         if found := wrong(point, reference):
             failures[k] = found
-    report_n("A1 kill sweep", k - 1, len(failures))
+    report_n("A1 kill sweep", points, len(failures))
     assert not failures, "\n".join(f"k={k}: {text}" for k, texts in failures.items() for text in texts)
-    assert k > 20
+    assert points > 20 // SHARES
 
 
-def test_a_second_kill_while_recovering_leaves_no_trace_either(zygote: Zygote, report_n: Report) -> None:
+@pytest.mark.parametrize("share", range(SHARES))
+def test_a_second_kill_while_recovering_leaves_no_trace_either(share: int, zygote: Zygote, report_n: Report) -> None:
     """For every boundary k of a run that is undone, one boundary j of its recovery; equal seeds choose equal pairs."""
-    name, chance, failures, pairs = "update-with-undo", random.Random(2), {}, 0
+    name, chance, pairs = "update-with-undo", random.Random(share), 0
+    failures: dict[tuple[int, int], list[str]] = {}
     assert not zygote.ask("prepare", name)["wrongs"]
     reference = zygote.ask("point", name)
     length = zygote.ask("point", name, (10**6,))["reached"]["boundaries"]
-    for k in range(1, length + 1):
+    for k in range(1 + share, length + 1, SHARES):
         j = chance.randint(1, max(2, length - k))
         point = zygote.ask("point", name, (k, j))
         pairs += point["killed"] == 2
@@ -100,4 +105,4 @@ def test_a_second_kill_while_recovering_leaves_no_trace_either(zygote: Zygote, r
             failures[k, j] = found
     report_n("A2 kill in recovery", pairs, len(failures))
     assert not failures, "\n".join(f"{pair}: {text}" for pair, texts in failures.items() for text in texts)
-    assert pairs >= 150
+    assert pairs >= 150 // SHARES
