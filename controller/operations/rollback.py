@@ -31,7 +31,7 @@ class RollbackDesk:
         if held is None:
             raise InvalidInput(f"scope {scope} is in no alma.yaml any more")
         pin = Pin(target, actor.id, reason or f"rollback to {target[:8]}", held)
-        after = replace(record, pin=pin, quarantine=())
+        after = replace(record, pin=pin)
         await self.about.records.save("scope.pinned", after)
         self.about.look(scope)
         return after

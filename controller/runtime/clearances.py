@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from controller.forges.forge import PullRequest, PullState
 from controller.plan.change import ClearedBy
@@ -17,6 +18,7 @@ class MergedReviews:
 
     def __init__(self, records: Records, source: GitSource) -> None:
         self._records, self._source = records, source
+        self._deployed: dict[str, set[str]] = {}  # scope → merges that a verified revision included
 
     async def for_scope(self, record: ScopeRecord, revision: str) -> Sequence[Allowance]:
         """What merged pull requests listed for this scope, and what was confirmed on them."""
@@ -46,19 +48,27 @@ class MergedReviews:
     async def _merged(self, record: ScopeRecord, revision: str) -> list[tuple[IprRecord, Reviewed]]:
         """Reachable from `revision` and not from the last good one, by number."""
         found = []
-        for ipr in await self._records.all(IprRecord, f"{record.repository}/"):
+        for ipr in await self._records.where(IprRecord, f"{record.repository}/", self._may_count(record)):
             reviewed = next((r for r in ipr.reviewed if r.scope == record.scope), None)
-            if reviewed is None or ipr.state != PullState.MERGED or not ipr.merge_sha:
-                continue
-            if await self._between(record, ipr.merge_sha, revision):
+            if reviewed and ipr.merge_sha and await self._between(record, ipr.merge_sha, revision):
                 found.append((ipr, reviewed))
         return sorted(found, key=lambda pair: pair[0].number)
 
+    def _may_count(self, record: ScopeRecord) -> Callable[[Mapping[str, Any]], bool]:
+        """Merged and not known to be deployed: told from the stored text, because there may be thousands."""
+        if record.pin or record.rewritten:
+            self._deployed.pop(record.scope, None)  # the verified revision may have gone back
+        over = self._deployed.setdefault(record.scope, set())
+        return lambda body: (
+            body["state"] == PullState.MERGED and bool(body["merge_sha"]) and body["merge_sha"] not in over
+        )
+
     async def _between(self, record: ScopeRecord, merge: str, revision: str) -> bool:
-        if not await self._source.includes(record.repository, merge, revision):
-            return False
         good = record.good_revision
-        return good is None or not await self._source.includes(record.repository, merge, good)
+        if good is not None and await self._source.includes(record.repository, merge, good):
+            self._deployed[record.scope].add(merge)
+            return False
+        return await self._source.includes(record.repository, merge, revision)
 
 
 def at_merge(record: IprRecord, pull: PullRequest) -> IprRecord:

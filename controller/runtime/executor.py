@@ -17,6 +17,7 @@ from controller.plan.health import HealthState
 from controller.plan.resource import ObjectKey
 from controller.plan.step import Fence, OpId, Phase, Prior, Receipt, ReceiptState, Step, op_id
 from controller.runtime.clock import Clock, backoff_s
+from controller.runtime.guarded import Guarded
 from controller.runtime.run import (
     Acted,
     Begun,
@@ -286,8 +287,14 @@ class _Driver:
             op = self.state.ops[ref]
             step = self._step(ref)
             receipt = op.receipt or Receipt(self._op(ref, step), ReceiptState.VANISHED)
-            for index, inverse in enumerate(engine.inverse(step, op.prior, receipt)):
+            for index, inverse in enumerate(self._inverse(engine, step, op.prior, receipt)):
                 await self._one(replace(ref, undo=index), inverse)
+
+    def _inverse(self, engine: Guarded, step: Step, prior: Prior, receipt: Receipt) -> tuple[Step, ...]:
+        try:
+            return engine.inverse(step, prior, receipt)
+        except EngineError as e:
+            raise _StepFailed(f"{step.key.name}: {e}") from e
 
     async def _verify(self, leg: Leg) -> None:
         effect = self.state.works[leg.work].change.effect
@@ -368,7 +375,7 @@ class _Driver:
                 await self._emit(Acted(ref, receipt))
                 return receipt
 
-    async def _prior(self, engine: Engine, ref: OpRef, step: Step) -> Prior:
+    async def _prior(self, engine: Guarded, ref: OpRef, step: Step) -> Prior:
         try:
             return await self._patiently(lambda: engine.prior(step, self._sealer(self._op(ref, step))), ref)
         except Conflict as e:
@@ -459,8 +466,11 @@ class _Driver:
 
     # --- names ---
 
-    def _engine(self, work: int) -> Engine:
-        return self._engines[self.state.works[work].change.target]
+    def _engine(self, work: int) -> Guarded:
+        target = self.state.works[work].change.target
+        if target not in self._engines:
+            raise _StepFailed(f"target {target} is not in the server configuration any more; name it again")
+        return Guarded(self._engines[target], target)
 
     def _step(self, ref: OpRef) -> Step:
         work = self.state.works[ref.work]

@@ -7,9 +7,9 @@ goes on (I19). Nothing here changes a target.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -175,13 +175,16 @@ class Iprs:
     async def _runs(self, record: IprRecord) -> tuple[RunRecord, ...]:
         """The newest run of each scope that brought this pull request in."""
         newest: dict[str, RunRecord] = {}
-        for stored in await self._records.all(RunRecord):
-            run = self._moving.get(stored.run, stored)
-            run = stored if stored.word.ended else run
-            if run.repository == record.repository and record.number in run.pulls and not run.heal:
-                before = newest.get(run.scope)
-                if before is None or run.created >= before.created:
-                    newest[run.scope] = run
+
+        def brought_in(body: Mapping[str, Any]) -> bool:
+            ours = body["repository"] == record.repository and record.number in body["pulls"]
+            return ours and not body["heal"]
+
+        for stored in await self._records.where(RunRecord, "", brought_in):
+            run = stored if stored.word.ended else self._moving.get(stored.run, stored)
+            before = newest.get(run.scope)
+            if before is None or run.created >= before.created:
+                newest[run.scope] = run
         return tuple(newest[s] for s in sorted(newest))
 
     async def _is_final(self, record: IprRecord, runs: Sequence[RunRecord]) -> bool:

@@ -27,6 +27,11 @@ from engines.engine import Engine, EngineError
 
 _log = structlog.get_logger("loop")
 _WORKERS = 8
+_QUICK_WORKERS = 3  # never taken by a run: looks and reviews go on beside slow deploys
+
+
+def _is_quick(item: Item) -> bool:
+    return not item.key.startswith("scope:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,8 @@ class Loop:
                 self._queue.add(f"push:{name}/{revision}", Priority.POLL)
         helpers = [asyncio.create_task(self._hints(t, e)) for t, e in self._engines.items()]
         helpers += [asyncio.create_task(self._watched(w)) for w in watches]
-        workers = [asyncio.create_task(self._work(stop)) for _ in range(_WORKERS)]
+        workers = [asyncio.create_task(self._work(stop, None)) for _ in range(_WORKERS)]
+        workers += [asyncio.create_task(self._work(stop, _is_quick)) for _ in range(_QUICK_WORKERS)]
         stopper = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({stopper, *workers}, return_when=asyncio.FIRST_COMPLETED)
@@ -97,12 +103,12 @@ class Loop:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result
 
-    async def _work(self, stop: asyncio.Event) -> None:
+    async def _work(self, stop: asyncio.Event, only: Callable[[Item], bool] | None) -> None:
         me = asyncio.current_task()
         assert me is not None, "runs as a task"
         while not stop.is_set():
             me.set_name("idle")
-            item = await self._queue.take()
+            item = await self._queue.take(only)
             me.set_name("busy")
             await self.one(item)
 

@@ -32,6 +32,7 @@ class Wanted:
     allow: Allow = Allow()
     tree: str = ""  # id of the content: equal trees want equal things
     exports: Mapping[str, Output] = field(default_factory=dict)  # what other scopes may use of this one
+    also: tuple[str, ...] = ()  # targets it does not name any more: what it owns there is seen, nothing is put there
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,9 @@ class Planning:
     def graph(self, wanted: Wanted, pins: Mapping[str, str] | None = None) -> DesiredGraph:
         """Expand without asking anyone. Raises InvalidInput with all mistakes."""
         entries = tuple(tolerant(e, self.today()) for e in self._with_hashes(wanted))
-        return desired_graph(wanted.scope, entries, Placement(wanted.targets, self.kinds, wanted.allow), pins)
+        graph = desired_graph(wanted.scope, entries, Placement(wanted.targets, self.kinds, wanted.allow), pins)
+        left = {t: () for t in wanted.also if t in self.engines and t not in graph.desired}
+        return replace(graph, desired={**graph.desired, **left}) if left else graph
 
     async def plan(
         self,
@@ -200,6 +203,11 @@ def _resolved(objects: tuple[Desired, ...], known: Mapping[tuple[str, str], Valu
         return replace(one, fields=fields, private=private)
 
     return tuple(filled(one) for one in objects)
+
+
+def with_left_targets(wanted: Wanted, remembered: Sequence[str]) -> Wanted:
+    """Look also where the scope had objects before, as far as it is still granted: what it left there is removed."""
+    return replace(wanted, also=tuple(t for t in remembered if t in wanted.allow.targets))
 
 
 def tolerant(entry: Entry, today: date) -> Entry:

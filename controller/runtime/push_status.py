@@ -7,7 +7,8 @@ changes a target.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -60,8 +61,10 @@ class PushStatuses:
         return tuple(sorted({run.revision for run in newest}))
 
     async def _runs(self, revision: str) -> tuple[RunRecord, ...]:
-        every = await self._records.all(RunRecord)
-        return _newest(r for r in every if self._is_ours(r) and r.revision == revision and not r.heal)
+        def of_commit(body: Mapping[str, Any]) -> bool:
+            return body["repository"] == self._repository and body["revision"] == revision and not body["heal"]
+
+        return _newest(await self._records.where(RunRecord, "", of_commit))
 
     async def _stopped(self, revision: str, running: Collection[str]) -> tuple[ScopeRecord, ...]:
         """Scopes of which this commit could not even be planned, or may not run."""

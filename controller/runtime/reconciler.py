@@ -23,7 +23,7 @@ from controller.runtime.clock import Clock
 from controller.runtime.decide import Circumstances, Decision, ScopePolicy, Verdict, decide, is_heal
 from controller.runtime.drift import HealBudget, drift_items
 from controller.runtime.executor import Executor, LeaseLost
-from controller.runtime.planning import Planned, Planning, Wanted
+from controller.runtime.planning import Planned, Planning, Wanted, with_left_targets
 from controller.runtime.progress import count_results
 from controller.runtime.records import Records, RunRecord, ScopeRecord, merged
 from controller.runtime.run import Begun, RunState, RunWord
@@ -233,7 +233,8 @@ class Reconciler:
             return head.problem or InvalidInput("the scope could not be read")
         pins = await self._clearances.pins(record, head.revision)
         try:
-            return await self._planning.plan(head.wanted, pins=pins, former_edges=record.edges)
+            wanted = with_left_targets(head.wanted, record.targets)
+            return await self._planning.plan(wanted, pins=pins, former_edges=record.edges)
         except Unreachable:
             raise
         except AlmaError as e:
@@ -306,8 +307,11 @@ class Reconciler:
             outputs=planned.outputs(),
             exports=planned.exports,
             restart_pending=tuple(sorted({s.mark.resource for s in planned.owned() if s.mark and s.pending})),
+            targets=_targets(record, planned),
         )
-        await self._note(record, SyncState.SYNCED, _health(planned), told("", planned.left))
+        unseen = ", ".join(t for t in record.targets if t not in planned.snapshots)
+        message = f"objects may be left on {unseen}, which this scope may not look at any more" if unseen else ""
+        await self._note(record, SyncState.SYNCED, _health(planned), told(message, planned.left))
         await self._settling.synced(record, head.revision)
         self._metrics.count("alma_reconcile", record.scope, "synced")
         unswept = planned.left and planned.left.changes
@@ -355,7 +359,8 @@ class Reconciler:
         return again
 
     async def _orphan(self, record: ScopeRecord) -> None:
-        record = replace(record, orphaned=True)
+        await self._settling.no_longer_waiting(record, "its scope is in no alma.yaml any more")
+        record = replace(record, orphaned=True, waiting=None)
         await self._note(record, SyncState.UNKNOWN, record.health, "in no alma.yaml any more; nothing is deleted")
 
     # --- runs ---
@@ -478,6 +483,17 @@ def show_scope(metrics: Metrics, record: ScopeRecord) -> None:
     metrics.gauge("alma_scope_orphaned", 1 if record.orphaned else 0, record.scope)
     metrics.one_of("alma_scope_sync_status", record.sync, tuple(SyncState), record.scope)
     metrics.one_of("alma_scope_health", record.health, tuple(HealthState), record.scope)
+
+
+def _targets(record: ScopeRecord, planned: Planned) -> tuple[str, ...]:
+    """Where the scope has objects, as far as it was looked at; what could not be looked at stays remembered."""
+    unseen = {t for t in record.targets if t not in planned.snapshots}
+    holding = {
+        target
+        for target, snapshot in planned.snapshots.items()
+        if any(s.mark and s.mark.scope == record.scope for s in snapshot.objects)
+    }
+    return tuple(sorted(unseen | holding))
 
 
 def _health(planned: Planned) -> HealthState:

@@ -5,7 +5,7 @@ The journal is a cache (design.md 7): losing these loses history, quarantine and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -79,6 +79,7 @@ class ScopeRecord:
     drift: tuple[DriftItem, ...] = ()
     contested: bool = False  # someone keeps undoing our heals (I18)
     outputs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # resource id → outputs
+    targets: tuple[str, ...] = ()  # where a verified revision had objects: looked at even when no longer named
     exports: Mapping[str, Output] = field(default_factory=dict)  # what alma.yaml lets other scopes use
     restart_pending: tuple[str, ...] = ()
 
@@ -228,6 +229,11 @@ class Records:
         """In key order."""
         found = await self.journal.documents(_KINDS[cls], prefix)
         return tuple(from_json(cls, found[key]) for key in sorted(found))
+
+    async def where(self, cls: type[R], prefix: str, holds: Callable[[Mapping[str, Any]], bool]) -> tuple[R, ...]:
+        """Those whose stored form `holds`, in key order; the others are never decoded."""
+        found = await self.journal.documents(_KINDS[cls], prefix)
+        return tuple(from_json(cls, found[key]) for key in sorted(found) if holds(found[key]))
 
     async def save(self, event: str, *records: ScopeRecord | RunRecord | IprRecord | RepositoryRecord) -> None:
         """Append `event` (`scope.paused`, `run.waiting`, …) about the records and store them, in one commit."""

@@ -21,7 +21,7 @@ from controller.review.price_book import PriceBook, default_book
 from controller.review.price_file import read_prices
 from controller.review.report import Review, ScopeReview
 from controller.review.rules.rule import ScopeView
-from controller.runtime.planning import Planned, Planning
+from controller.runtime.planning import Planned, Planning, with_left_targets
 from controller.runtime.records import Reviewed, ScopeRecord
 from controller.runtime.source import TREE, RepositorySource, policy_of
 
@@ -113,9 +113,10 @@ class Reviewing:
             wanted = await ground.repository.wanted(ground.merged, scope, ground.config.prices)
             if not trusted:
                 self._planning.graph(wanted)
-                text = "from a fork: nothing is planned until a person with write access says /alma plan"
+                text = "from a fork whose author may not write here: it was checked, and nothing is planned"
                 return replace(review, refused=text), None
             record = await self._records.get(ScopeRecord, scope.name)
+            wanted = with_left_targets(wanted, record.targets if record else ())
             planned = await self._planning.plan(wanted, former_edges=record.edges if record else None)
         except InvalidInput as e:
             return replace(review, problems=e.problems), None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -58,15 +58,15 @@ class WorkQueue:
             heapq.heappush(self._heap, (priority, next(self._order), key))
         self._wake.set()
 
-    async def take(self) -> Item:
-        """The most urgent key that is due; call `over` with it afterwards."""
+    async def take(self, only: Callable[[Item], bool] | None = None) -> Item:
+        """The most urgent key that is due (and that `only` lets through); call `over` with it afterwards."""
         while True:
-            item = self.due()
+            item = self.due(only)
             if item is not None:
                 return item
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), timeout=self.until_next_s())
+                await asyncio.wait_for(self._wake.wait(), timeout=self.until_next_s(only))
             except TimeoutError:
                 continue
 
@@ -84,7 +84,7 @@ class WorkQueue:
             counts[priority] += 1
         return counts
 
-    def due(self) -> Item | None:
+    def due(self, only: Callable[[Item], bool] | None = None) -> Item | None:
         """The most urgent key that is due now, None where nothing is; call `over` with it afterwards."""
         now_s, later, found = self._clock.now_s(), [], None
         while self._heap:
@@ -93,7 +93,7 @@ class WorkQueue:
             current = self._waiting.get(key)
             if current is None or current[1] != priority:
                 continue  # taken already, or asked for again with another priority
-            if current[0] > now_s:
+            if current[0] > now_s or (only and not only(Item(key, current[1]))):
                 later.append(entry)
                 continue
             del self._waiting[key]
@@ -104,7 +104,7 @@ class WorkQueue:
             heapq.heappush(self._heap, entry)
         return found
 
-    def until_next_s(self) -> float | None:
-        """Seconds until the next key is due; None where nothing waits."""
-        times = [ready_s for ready_s, _ in self._waiting.values()]
+    def until_next_s(self, only: Callable[[Item], bool] | None = None) -> float | None:
+        """Seconds until the next key is due (of those that `only` lets through); None where nothing waits."""
+        times = [t for k, (t, p) in self._waiting.items() if only is None or only(Item(k, p))]
         return max(0.0, min(times) - self._clock.now_s()) if times else None

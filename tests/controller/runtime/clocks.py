@@ -28,7 +28,7 @@ class VirtualClock:
         return 0.5
 
     def hold_after(self, seconds: float) -> asyncio.Future[None]:
-        """Done when someone sleeps past `seconds` from now; that sleeper waits until `release`."""
+        """Done when someone sleeps past `seconds` from now; that one sleeper waits until `release`, or its end."""
         self._held_at_s = self.passed_s + seconds
         self._reached = asyncio.get_running_loop().create_future()
         self._released = asyncio.Event()
@@ -36,13 +36,12 @@ class VirtualClock:
 
     def release(self) -> None:
         """Let the held sleeper go on."""
-        self._held_at_s = float("inf")
         self._released.set()
 
     async def sleep(self, seconds: float) -> None:
         self.passed_s += max(0.0, seconds)
         if self.passed_s >= self._held_at_s:
-            if not self._reached.done():
-                self._reached.set_result(None)
+            self._held_at_s = float("inf")
+            self._reached.set_result(None)
             await self._released.wait()
         await asyncio.sleep(0)

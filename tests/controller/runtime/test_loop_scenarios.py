@@ -393,6 +393,32 @@ async def test_a_push_after_a_confirmation_takes_it_back(home: Estate, repo: Rep
     assert (await home.runs())[-1].word is RunWord.WAITING or any(r.word is RunWord.WAITING for r in await home.runs())
 
 
+async def test_what_a_scope_left_on_a_target_it_no_longer_names_is_planned_away(tmp_path: Path) -> None:
+    named = "version: 1\nscopes:\n  - {name: prod, path: prod, targets: {simulation: [TARGETS]}}\n"
+    there = blueprint(WEB, DB[:-1] + ", target: other}")
+    repo = Repo.make(tmp_path / "git", {"alma.yaml": named.replace("TARGETS", "sim, other"), SHOP: there})
+    targets = {"sim": {"engine": "simulation"}, "other": {"engine": "simulation"}}
+    allow = {"infra": {"targets": ("sim", "other")}}
+    async with estate(repo, tmp_path / "state", targets=targets, allow=allow) as home:
+        await home.settle()
+        assert (await home.scope()).targets == ("other", "sim")
+        repo.push({"alma.yaml": named.replace("TARGETS", "sim"), SHOP: blueprint(WEB)})
+        await home.settle()
+        run = (await home.runs())[-1]
+        assert run.word is RunWord.WAITING and [c.target for c in run.changes] == ["other"]
+        await home.ask("confirm", run=run.run)
+        await home.settle()
+        assert (await home.scope()).targets == ("sim",)
+
+
+async def test_looks_and_reviews_go_on_while_every_worker_has_a_run(home: Estate) -> None:
+    queue = home.controller.queue
+    queue.add("scope:slow", Priority.PERSON)
+    queue.add("repo:infra", Priority.POLL)
+    assert queue.due(lambda item: not item.key.startswith("scope:")) == Item("repo:infra", Priority.POLL)
+    assert queue.until_next_s(lambda item: item.key.startswith("none:")) is None
+
+
 async def test_an_open_pull_request_is_planned_again_when_live_state_moves(home: Estate, repo: Repo) -> None:
     repo.push({SHOP: blueprint(WEB, DB)}, "ipr/db")
     await home.settle()
@@ -427,7 +453,6 @@ async def test_a_newer_revision_takes_over_a_run_that_waits_for_health(home: Est
     await waiting
     repo.push({SHOP: blueprint(WEB_2.replace("256MB", "512MB"))})
     await home.controller.loop.one(Item("repo:infra", Priority.WEBHOOK))
-    home.clock.release()
     await passes
     await home.settle()
     words = sorted(r.word for r in await home.runs())
