@@ -42,7 +42,8 @@ class DockerVisit:
 
     async def sweep(self) -> None:
         """Remove every container, network and volume marked by this install. Raises AlmaError if one cannot be."""
-        with _told():
+        label = f"label={marks.INSTALL}={self.install}"
+        with _told(hint=f"what may be left on it: docker ps -a --filter {label}; docker network ls --filter {label}"):
             for found in await self._marked("/containers/json", all=1):
                 await self._delete(f"/containers/{found['Id']}", force=1, v=1)
             for found in await self._marked("/networks"):
@@ -106,9 +107,9 @@ async def visit(target: Mapping[str, Json], install: str, image: str) -> AsyncIt
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(hint: str = "") -> Iterator[None]:
     """An engine's error in the words of the command line."""
     try:
         yield
     except EngineError as e:
-        raise AlmaError(f"the Docker host: {e}") from e
+        raise AlmaError(f"the Docker host: {e}", hint=hint) from e

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
+from pytest_httpserver import HTTPServer
 
+from controller.cli.docker_visit import visit
 from tests.controller.cli.conftest import Alma, spawned
 from tests.servers.dockerd import DockerDaemon
 from tests.servers.process import wait_until
@@ -42,7 +49,14 @@ def test_the_story_holds_on_real_containers_and_nothing_is_left_behind(
     assert said.code == 0, f"{said.out}\n{said.err}"
     chapters = [line[:5] for line in said.out.splitlines() if line.startswith("[")]
     assert chapters == ["[1/5]", "[2/5]", "[3/5]", "[4/5]", "[5/5]"]
-    for told in ('says "shop 1.4"', 'says "shop 1.5"', "restart   undone", "quarantined", "$ docker stop alma-demo-"):
+    for told in (
+        'says "shop 1.4"',
+        'says "shop 1.5"',
+        "restart   undone",
+        "not a copy",
+        "quarantined",
+        "$ docker stop alma-demo-",
+    ):
         assert told in said.out
     assert "Every step came out as told." in said.out.splitlines()[-1]
     assert left_on(docker_host) == before
@@ -81,6 +95,60 @@ def test_an_image_that_nobody_has_is_one_clear_error(
     assert said.err.startswith("error: localhost:1/none:1.0 cannot be pulled: ")
     assert "--image NAME" in said.err
     assert said.out == ""
+    assert left_on(docker_host) == before
+
+
+def serve_image(host: DockerDaemon, server: HTTPServer) -> str:
+    """A registry with `IMAGE` and nothing else; the name under which a host finds it there."""
+    with tarfile.open(fileobj=io.BytesIO(b"".join(host.api.get_image(IMAGE)))) as saved:
+        files = {m.name: found.read() for m in saved if (found := saved.extractfile(m)) is not None}
+    parts = json.loads(files["manifest.json"])[0]
+    kind = "application/vnd.docker."
+
+    def blob(path: str, media: str) -> dict[str, object]:
+        digest = f"sha256:{hashlib.sha256(files[path]).hexdigest()}"
+        server.expect_request(f"/v2/web/blobs/{digest}").respond_with_data(files[path])
+        return {"mediaType": kind + media, "size": len(files[path]), "digest": digest}
+
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{kind}distribution.manifest.v2+json",
+        "config": blob(parts["Config"], "container.image.v1+json"),
+        "layers": [blob(path, "image.rootfs.diff.tar") for path in parts["Layers"]],
+    }
+    server.expect_request("/v2/").respond_with_data("{}")
+    server.expect_request(re.compile("/v2/web/manifests/.*")).respond_with_data(
+        json.dumps(manifest), content_type=f"{kind}distribution.manifest.v2+json"
+    )
+    return f"127.0.0.1:{server.port}/web:1.0"
+
+
+@pytest.mark.docker
+async def test_an_image_that_had_to_be_pulled_goes_with_the_visit(
+    docker_host: DockerDaemon, httpserver: HTTPServer
+) -> None:
+    image, before = serve_image(docker_host, httpserver), left_on(docker_host)
+    async with visit({"engine": "docker", "url": docker_host.url}, "alma-demo-test", image) as host:
+        assert await host.has_image(image)
+    assert left_on(docker_host) == before
+
+
+@pytest.mark.docker
+async def test_an_image_that_was_there_stays(docker_host: DockerDaemon) -> None:
+    before = left_on(docker_host)
+    async with visit({"engine": "docker", "url": docker_host.url}, "alma-demo-test", IMAGE):
+        pass
+    assert left_on(docker_host) == before
+
+
+@pytest.mark.docker
+async def test_what_bears_another_install_id_is_left_alone(docker_host: DockerDaemon) -> None:
+    docker_host.api.create_network("theirs", labels={"alma.install": "alma-demo-other"})
+    docker_host.api.create_volume("theirs", labels={"alma.install": "home"})
+    before = left_on(docker_host)
+    async with visit({"engine": "docker", "url": docker_host.url}, "alma-demo-test", IMAGE):
+        docker_host.api.create_network("ours", labels={"alma.install": "alma-demo-test"})
+        docker_host.api.create_volume("ours", labels={"alma.install": "alma-demo-test"})
     assert left_on(docker_host) == before
 
 
