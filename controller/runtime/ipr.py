@@ -177,8 +177,9 @@ class Iprs:
         newest: dict[str, RunRecord] = {}
 
         def brought_in(body: Mapping[str, Any]) -> bool:
-            ours = body["repository"] == record.repository and record.number in body["pulls"]
-            return ours and not body["heal"]
+            # A forge moves the branch before it calls the pull request merged: a run may begin in between.
+            ours = record.number in body["pulls"] or body["revision"] == record.merge_sha
+            return ours and body["repository"] == record.repository and not body["heal"]
 
         for stored in await self._records.where(RunRecord, "", brought_in):
             run = stored if stored.word.ended else self._moving.get(stored.run, stored)
