@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests.proxmox.emulator import Emulator
-from tests.proxmox.http_server import listen
+from tests.proxmox.http_server import Listener
 from tests.proxmox.schema import VERSIONS
 from tests.proxmox.serving import certificate
 from tests.proxmox.store import Store
@@ -36,10 +36,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
     context, authority_pem = (None, b"") if arguments.http else certificate()
     if context is not None:
         (arguments.state / "authority.pem").write_bytes(authority_pem)
-    server = await listen(emulator.answer, arguments.host, arguments.port, context)
-    port = server.sockets[0].getsockname()[1]
+    port = await Listener(emulator.answer).start(arguments.host, arguments.port, context)
     print(f"listening on {'http' if arguments.http else 'https'}://{arguments.host}:{port}", flush=True)
-    await server.serve_forever()
+    await asyncio.Event().wait()  # until the process is stopped
 
 
 if __name__ == "__main__":

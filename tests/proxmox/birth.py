@@ -62,11 +62,8 @@ def _create(call: Call, kind: str) -> str:
 
 def _check_choices(call: Call, probe: Guest, changes: dict[str, str], *, in_pool: bool) -> None:
     world, login = call.world, call.login
-    if not may(world, login, f"/vms/{probe.vmid}", "VM.Allocate") or not in_pool:
-        check_rights(world, login, probe, list(changes), changes, creates=in_pool)
+    check_rights(world, login, probe, list(changes), changes, creates=in_pool)
     for key, text in changes.items():
-        if re.fullmatch(r"net\d+", key):
-            _check_bridge(call, key, text)
         if key == "import-from" or is_drive(probe.kind, key):
             _check_storage(call, text)
     template = call.optional("ostemplate")
@@ -74,15 +71,6 @@ def _check_choices(call: Call, probe: Guest, changes: dict[str, str], *, in_pool
         volumes.existing(world, template, call.node)
     if int(changes.get("balloon", "0")) > int(changes.get("memory", "512").removeprefix("current=")):
         raise died("balloon value too large (must be smaller than assigned memory)")
-
-
-def _check_bridge(call: Call, key: str, text: str) -> None:
-    bridge = re.search(r"(?:^|,)bridge=([^,]+)", text)
-    if bridge is None:
-        return
-    tag = re.search(r"(?:^|,)tag=(\d+)", text)
-    path = f"/sdn/zones/localnetwork/{bridge[1]}" + (f"/{tag[1]}" if tag else "")
-    require(call.world, call.login, path, ["SDN.Use"])
 
 
 def _check_storage(call: Call, text: str) -> None:
@@ -202,11 +190,22 @@ def forget(world: World, vmid: int, *, purge: bool) -> None:
     """Takes a guest out of everything that names it."""
     guest = world.guests.pop(vmid, None)
     world.acl = [entry for entry in world.acl if entry.path != f"/vms/{vmid}"]
+    world.firewalls.pop(f"vm/{vmid}", None)
     for pool in world.pools.values():
         with contextlib.suppress(ValueError):
             pool["vms"].remove(vmid)
     if purge and guest is not None:
         world.ha.pop(sid(guest), None)
+        _leave_jobs(world, str(vmid))
+
+
+def _leave_jobs(world: World, vmid: str) -> None:
+    for name, job in list(world.jobs.items()):
+        chosen = job.get("vmid", "").split(",")
+        if vmid in chosen:
+            job["vmid"] = ",".join(other for other in chosen if other != vmid)
+        if job.get("vmid") == "":
+            del world.jobs[name]
 
 
 ROUTES: Routes = {

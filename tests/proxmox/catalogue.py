@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from tests.proxmox import (
     access,
     agent,
+    backups,
     birth,
     clones,
     cluster,
     content,
     disks,
+    firewall,
     guest_calls,
     ha,
     migration,
@@ -29,11 +31,13 @@ ha_round = ha.ha_round
 ROUTES: Routes = {
     **access.ROUTES,
     **agent.ROUTES,
+    **backups.ROUTES,
     **birth.ROUTES,
     **clones.ROUTES,
     **cluster.ROUTES,
     **content.ROUTES,
     **disks.ROUTES,
+    **firewall.ROUTES,
     **guest_calls.ROUTES,
     **ha.ROUTES,
     **migration.ROUTES,
@@ -45,6 +49,7 @@ ROUTES: Routes = {
 }
 
 ACTIONS: Mapping[str, Action] = {
+    **backups.ACTIONS,
     **birth.ACTIONS,
     **clones.ACTIONS,
     **content.ACTIONS,

@@ -21,7 +21,7 @@ from tests.proxmox.drives import (
 from tests.proxmox.faults import bad_parameter, died
 from tests.proxmox.guest_config import check_unlocked, volumes_of
 from tests.proxmox.power import guest_name
-from tests.proxmox.tasks import Action, check_lock, guest_lock, running_on
+from tests.proxmox.tasks import Action, check_guest_lock, guest_lock, running_on
 from tests.proxmox.world import Guest, Task, Volume, World
 
 _PATIENCE_S = 1.0
@@ -61,7 +61,7 @@ def _clone(call: Call, kind: str) -> str:
 def _check_source(call: Call, source: Guest, *, full: bool, target: str) -> None:
     world = call.world
     check_unlocked(world, source)
-    check_lock(world, guest_lock(source.kind, source.vmid), _PATIENCE_S)
+    check_guest_lock(world, source.kind, source.vmid, _PATIENCE_S)
     if source.running and running_on(world, "qmclone", str(source.vmid)):
         # A running source is locked for one clone alone.
         raise died(f"can't lock file '{guest_lock(source.kind, source.vmid)}' - got timeout")

@@ -10,7 +10,7 @@ from tests.proxmox import volumes
 from tests.proxmox.config_lines import check_boot, stored
 from tests.proxmox.drives import is_cdrom, is_cloudinit, is_drive, is_net, is_option, volume_of
 from tests.proxmox.faults import ApiError, bad_parameter, died, forbidden
-from tests.proxmox.guest_config import add_unused, check_digest, check_unlocked, merged
+from tests.proxmox.guest_config import add_unused, check_digest, check_unlocked, merged, volumes_of
 from tests.proxmox.hotplug import applies_live
 from tests.proxmox.named_formats import split_list
 from tests.proxmox.permissions import Login, require
@@ -58,7 +58,7 @@ def update(world: World, login: Login, guest: Guest, params: Mapping[str, Any]) 
     """PUT or POST config. Raises the errors of the API; what was already applied stays applied."""
     check(world, login, guest, params)
     for key in split_list(str(params.get("revert", ""))):
-        guest.pending.pop(key, None)
+        forget_pending(world, guest, key)
         guest.removals.pop(key, None)
     _remove(world, guest, split_list(str(params.get("delete", ""))), forced=params.get("force") == "1")
     _stage(world, login, guest, changes_in(params))
@@ -90,6 +90,15 @@ def check_rights(
         _check_reserved(login, guest.kind, key, changes.get(key))
         if not login.is_root and not (creates and pool is not None):
             require(world, login, path, [privilege_for(guest, key, changes.get(key))])
+        if is_net(key) and key in changes:
+            _check_bridge(world, login, changes[key])
+
+
+def _check_bridge(world: World, login: Login, text: str) -> None:
+    bridge, tag = (re.search(rf"(?:^|,){name}=([^,]+)", text) for name in ("bridge", "tag"))
+    if bridge is not None:
+        path = f"/sdn/zones/localnetwork/{bridge[1]}" + (f"/{tag[1]}" if tag else "")
+        require(world, login, path, ["SDN.Use"])
 
 
 def privilege_for(guest: Guest, key: str, value: str | None) -> str:
@@ -131,26 +140,41 @@ def _remove(world: World, guest: Guest, keys: Sequence[str], *, forced: bool) ->
             continue
         if guest.config.get("protection") == "1" and (is_drive(guest.kind, key) or key.startswith("unused")):
             raise died(f"can't remove drive '{key}' - protection mode enabled")
-        guest.pending.pop(key, None)
+        forget_pending(world, guest, key)
         if key.startswith("unused"):
             _destroy_unused(world, guest, key)
         elif key in guest.config:
+            volid = volume_of(world, guest.kind, key, guest.config[key])
+            if forced and volid is not None:
+                check_unsnapshotted(world, guest, volid)
             guest.removals[key] = forced
+
+
+def forget_pending(world: World, guest: Guest, key: str) -> None:
+    """Drops what was to become of `key`; a volume made for it is kept as unused."""
+    text = guest.pending.pop(key, None)
+    if text is not None and volume_of(world, guest.kind, key, text) not in volumes_of(world, guest).values():
+        _release(world, guest, key, text, forced=False)
 
 
 def _destroy_unused(world: World, guest: Guest, key: str) -> None:
     volid = guest.config[key]
-    _check_unsnapshotted(world, guest, volid)
+    check_unsnapshotted(world, guest, volid)
     if volumes.find(world, volid, guest.node) is not None:
         volumes.remove(world, volid, guest.node)
     del guest.config[key]
 
 
-def _check_unsnapshotted(world: World, guest: Guest, volid: str) -> None:
-    for snapshot in guest.snapshots.values():
-        lines = snapshot["config"].items()
-        if volid in (volume_of(world, guest.kind, key, value) for key, value in lines):
-            raise died(f"can't delete volume '{volid}': volume is still in use (snapshot?)")
+def check_unsnapshotted(world: World, guest: Guest, volid: str) -> None:
+    """Raises the 500 of a volume that a snapshot of its guest still needs."""
+    if in_snapshot(world, guest, volid):
+        raise died(f"can't delete volume '{volid}': volume is still in use (snapshot?)")
+
+
+def in_snapshot(world: World, guest: Guest, volid: str) -> bool:
+    """True if a snapshot names this volume."""
+    lines = [line for snapshot in guest.snapshots.values() for line in snapshot["config"].items()]
+    return volid in (volume_of(world, guest.kind, key, value) for key, value in lines)
 
 
 def _stage(world: World, login: Login, guest: Guest, changes: Mapping[str, str]) -> None:
@@ -159,7 +183,8 @@ def _stage(world: World, login: Login, guest: Guest, changes: Mapping[str, str])
             raise died(f"unable to modify unused volume '{key}'")
         value = stored(world, login, guest, key, text)
         guest.removals.pop(key, None)
-        guest.pending.pop(key, None)
+        if guest.pending.get(key) != value:
+            forget_pending(world, guest, key)
         if guest.config.get(key) != value:
             guest.pending[key] = value
     if "boot" in changes:
@@ -212,8 +237,6 @@ def _release(world: World, guest: Guest, key: str, old: str, *, forced: bool) ->
     if volid is None or volume is None or volume.vmid != guest.vmid:
         return
     if is_cloudinit(volid) or forced:
-        if forced:
-            _check_unsnapshotted(world, guest, volid)
         volumes.remove(world, volid, guest.node)
     else:
         add_unused(guest, volid)

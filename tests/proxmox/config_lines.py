@@ -14,11 +14,12 @@ from tests.proxmox.drives import (
     is_net,
     read_line,
     size_text,
+    volume_of,
     write_line,
     write_net,
 )
 from tests.proxmox.faults import bad_parameter, died
-from tests.proxmox.guest_config import merged, volumes_of
+from tests.proxmox.guest_config import merged
 from tests.proxmox.named_formats import split_list
 from tests.proxmox.permissions import Login, require
 from tests.proxmox.property_string import parse
@@ -119,8 +120,8 @@ def _attach(world: World, guest: Guest, key: str, line: Line, volid: str) -> Non
 
 
 def _cloudinit(world: World, login: Login, guest: Guest, line: Line, name: str) -> None:
-    for key, volid in volumes_of(world, guest).items():
-        if is_cloudinit(volid) and key in merged(guest):
+    for key, text in merged(guest).items():
+        if is_cloudinit(volume_of(world, guest.kind, key, text)):
             raise died(f"cloud-init drive is already attached at '{key}'")
     storage = storage_name(name)
     require(world, login, f"/storage/{storage}", ["Datastore.AllocateSpace"])

@@ -3,6 +3,7 @@
 | call | body | what |
 |---|---|---|
 | GET world | | the whole state |
+| GET ledger | | `{calls, changes}`: how many calls came, and every changing one that was accepted, secrets left out |
 | POST clock | advance_s | lets emulated time pass |
 | POST settings | any field of `world.Settings` | task lengths, lags, quorum |
 | POST faults | a fault; DELETE removes all | see below |
@@ -27,7 +28,9 @@ from typing import Any
 
 import orjson
 
+from tests.proxmox.calls import Call
 from tests.proxmox.messages import Reply, Request
+from tests.proxmox.schema import Method
 from tests.proxmox.timeline import node_down, node_up
 from tests.proxmox.world import User, World
 
@@ -41,6 +44,8 @@ def answer(world: World, request: Request) -> Reply:
     what = request.path[len(PREFIX) :]
     if (request.verb, what) == ("GET", "world"):
         return Reply(200, "OK", orjson.dumps({"data": world}, option=orjson.OPT_NON_STR_KEYS))
+    if (request.verb, what) == ("GET", "ledger"):
+        return Reply(200, "OK", orjson.dumps({"data": {"calls": world.calls, "changes": world.ledger}}))
     if (request.verb, what) == ("DELETE", "faults"):
         world.faults.clear()
         return _done()
@@ -123,6 +128,21 @@ _WORK: Mapping[str, Callable[[World, Values], None]] = {
     "restart": _restart,
     "user": _user,
 }
+
+
+def entry(world: World, method: Method, call: Call, result: Any) -> dict[str, Any]:
+    """One line of the ledger: who changed what, and the task or text it was answered with."""
+    secret = ("password", "cipassword", "value", "keyring", "encryption-key")
+    params = {key: value for key, value in call.params.items() if key not in secret}
+    told = result if isinstance(result, str) else None
+    return {
+        "at_s": world.now_s,
+        "login": call.login.name,
+        "verb": method.verb,
+        "path": method.path,
+        "params": params,
+        "result": told,
+    }
 
 
 def take_call_fault(world: World, request: Request) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.proxmox import volumes
 from tests.proxmox.calls import Call, Routes
+from tests.proxmox.config_change import in_snapshot
 from tests.proxmox.drives import file_key, read_line, size_bytes, size_text, volume_of, write_line
 from tests.proxmox.faults import TaskError, bad_parameter, died
 from tests.proxmox.guest_config import add_unused, check_digest, check_unlocked
@@ -64,6 +65,11 @@ def _move(call: Call, kind: str) -> str:
         target = call.number("target-vmid")
         if target not in call.world.guests:
             raise died(f"Guest {target} does not exist")
+        if call.world.guests[target].node != call.node:
+            raise died(f"Both VMs need to be on the same node {call.node}")
+        check_unlocked(call.world, call.world.guests[target])
+        if in_snapshot(call.world, guest, volume.volid):
+            raise died("Can't move disk used by a snapshot to another owner")
         place = call.text("target-disk" if kind == "qemu" else "target-volume", key)
         if place in call.world.guests[target].config:
             raise bad_parameter("target-disk", f"Target disk key '{place}' is already in use for VM '{target}'")
@@ -71,6 +77,8 @@ def _move(call: Call, kind: str) -> str:
     storage = call.text("storage")
     if storage == volumes.storage_name(volume.volid) and call.text("format", volume.format) == volume.format:
         raise bad_parameter("storage", "you can't move to the same storage with same format")
+    if call.flag("delete") and in_snapshot(call.world, guest, volume.volid):
+        raise died("you can't move a disk with snapshots and delete the source")
     volumes.storage_on(call.world, storage, call.node)
     call.require(f"/storage/{storage}", "Datastore.AllocateSpace")
     return call.begin(

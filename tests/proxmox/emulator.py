@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -39,22 +40,34 @@ class Emulator:
         saved = store.load() if store is not None else None
         self.world: World = saved or fresh_world(version, seed, clock())
         self._schema = load_schema(self.world.version)
+        self.defects: list[str] = []
 
     def answer(self, request: Request) -> Reply:
         """The answer; the state it left is on disk before this returns."""
-        world = self.world
-        settle(world, ACTIONS, ha_round, self._clock() + world.skew_s)
+        try:
+            return self._answer(request)
+        except Exception:
+            # Our own fault must not look like one of the API: the client meets a dead connection, the test this list.
+            self.defects.append(f"{request.verb} {request.path}\n{traceback.format_exc()}")
+            return Reply(0, "", b"", drop=True)
+
+    def _answer(self, request: Request) -> Reply:
+        happened = self._settle()
         reply = self._reply(request)
-        settle(world, ACTIONS, ha_round, self._clock() + world.skew_s)
-        if self._store is not None:
-            self._store.save(world)
+        happened |= self._settle()
+        if self._store is not None and (happened or request.verb != "GET"):
+            self._store.save(self.world)
         return reply
+
+    def _settle(self) -> bool:
+        return settle(self.world, ACTIONS, ha_round, self._clock() + self.world.skew_s)
 
     def _reply(self, request: Request) -> Reply:
         if request.path.startswith(control.PREFIX):
             return control.answer(self.world, request)
         if self.world.down_until_s > self.world.now_s:
             return Reply(0, "", b"", drop=True)
+        self.world.calls += 1
         fault = control.take_call_fault(self.world, request)
         if fault is not None and control.comes_first(fault):
             return control.faulty(fault)
@@ -88,7 +101,11 @@ class Emulator:
         errors = verify(method, params)
         if errors:
             raise ApiError(400, VERIFICATION_FAILED, errors)
-        return self._work(method, Call(self.world, login, normalised(method, params), ACTIONS, request.upload))
+        call = Call(self.world, login, normalised(method, params), ACTIONS, request.upload)
+        result = self._work(method, call)
+        if method.verb != "GET" and login is not _WORLD:
+            self.world.ledger.append(control.entry(self.world, method, call, result))
+        return result
 
     def _login(self, request: Request, found: tuple[Method, Mapping[str, str]] | None) -> Login:
         permissions = found[0].body.get("permissions") if found is not None else None

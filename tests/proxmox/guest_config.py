@@ -9,7 +9,7 @@ from typing import Any
 from tests.proxmox.drives import options, volume_of
 from tests.proxmox.faults import died
 from tests.proxmox.schema import indexed
-from tests.proxmox.tasks import check_lock, guest_lock
+from tests.proxmox.tasks import check_guest_lock
 from tests.proxmox.world import Guest, World
 
 _MASKED = "**********"
@@ -71,7 +71,7 @@ def check_unlocked(world: World, guest: Guest, *, allow: tuple[str, ...] = ()) -
     lock = guest.config.get("lock")
     if lock is not None and lock not in allow:
         raise died(f"{'VM' if guest.kind == 'qemu' else 'CT'} is locked ({lock})")
-    check_lock(world, guest_lock(guest.kind, guest.vmid), 10.0)
+    check_guest_lock(world, guest.kind, guest.vmid, 10.0)
 
 
 def check_digest(guest: Guest, given: str | None) -> None:

@@ -31,20 +31,44 @@ class Refusal(Exception):
         self.reason = reason
 
 
-async def listen(answer: Answer, host: str, port: int, context: ssl.SSLContext | None) -> asyncio.Server:
-    """Serves `answer` (called on the loop, one call at a time) until the returned server is closed."""
+class Listener:
+    """Serves `answer` (called on the loop, one call at a time) from `start` to `close`."""
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def start(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
+        """Listens; returns the port."""
+        self._server = await asyncio.start_server(self._connected, host, port, ssl=context, limit=_HEAD_BYTES_MAX)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Ends every connection and waits for what served it."""
+        self._server.close()
+        serving = list(self._open)
+        for writer in self._open.values():
+            writer.transport.abort()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[task] = writer
         # A client that goes away in the middle is no fault of the server.
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             try:
-                while await _one(answer, reader, writer):
+                while await _one(self._answer, reader, writer):
                     pass
             finally:
-                writer.close()
-                await writer.wait_closed()
+                await self._hang_up(task, writer)
 
-    return await asyncio.start_server(connected, host, port, ssl=context, limit=_HEAD_BYTES_MAX)
+    async def _hang_up(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.close()
+            await writer.wait_closed()
+        finally:
+            del self._open[task]
 
 
 async def _one(answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

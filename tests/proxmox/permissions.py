@@ -90,9 +90,12 @@ def _direct(world: World, login: Login, path: str, *, as_user: bool) -> frozense
 
 def _with_pool(world: World, login: Login, path: str, *, as_user: bool) -> frozenset[str]:
     granted = _direct(world, login, path, as_user=as_user)
+    kind, _, name = path[1:].partition("/")
+    if kind not in ("vms", "storage") or not name:
+        return granted
+    member, key = (int(name), "vms") if kind == "vms" and name.isdigit() else (name, "storage")
     for pool, members in world.pools.items():
-        vms = (f"/vms/{vmid}" for vmid in members["vms"])
-        if path in vms or path in (f"/storage/{name}" for name in members["storage"]):
+        if member in members[key]:
             granted |= _direct(world, login, f"/pool/{pool}", as_user=as_user)
     return granted
 

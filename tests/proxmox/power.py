@@ -9,7 +9,7 @@ from tests.proxmox.config_change import apply_pending
 from tests.proxmox.faults import TaskError, died
 from tests.proxmox.guest_config import check_unlocked, volumes_of
 from tests.proxmox.hotplug import CLOUDINIT
-from tests.proxmox.tasks import Action
+from tests.proxmox.tasks import Action, end, power_tasks
 from tests.proxmox.volumes import find
 from tests.proxmox.world import Guest, Task, World
 
@@ -135,9 +135,17 @@ def _start(world: World, task: Task) -> None:
     start_guest(world, _guest(world, task))
 
 
+def _stop_begins(world: World, task: Task) -> None:
+    """A shutdown that is under way holds the lock, unless the caller wants it to end."""
+    if task.args.get("overrule-shutdown") == "1":
+        for other in power_tasks(world, task.args["vmid"]):
+            if other.action == "shutdown":
+                end(world, other, "received interrupt")
+    check_unlocked(world, _guest(world, task))
+
+
 def _stop(world: World, task: Task) -> None:
     guest = _guest(world, task)
-    check_unlocked(world, guest)
     stop_guest(world, guest)
 
 
@@ -200,7 +208,7 @@ ROUTES: Routes = {
 
 ACTIONS = {
     "start": Action(finish=_start),
-    "stop": Action(finish=_stop),
+    "stop": Action(_stop_begins, _stop),
     "shutdown": Action(_shutdown_begins, _shutdown),
     "reboot": Action(_check_running, _reboot),
     "reset": Action(finish=_check_running),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 _VM_CONFIG = frozenset(
     f"VM.Config.{part}" for part in ("Disk", "CDROM", "CPU", "Memory", "Network", "HWType", "Options", "Cloudinit")
 )
@@ -42,6 +44,7 @@ def privileges_of(version: str) -> frozenset[str]:
     return PRIVILEGES - (_GONE_IN_9 if version.startswith("9") else _NEW_IN_9)
 
 
+@cache
 def builtin_roles(version: str) -> dict[str, frozenset[str]]:
     """Built-in roles of release `version` and what they grant."""
     known = privileges_of(version)

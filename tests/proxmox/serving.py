@@ -12,7 +12,7 @@ from types import TracebackType
 import trustme
 
 from tests.proxmox.emulator import Emulator
-from tests.proxmox.http_server import listen
+from tests.proxmox.http_server import Listener
 from tests.proxmox.store import Store
 
 START_S = 1_800_000_000.0
@@ -47,31 +47,26 @@ class Serving:
         self.authority_pem = b""
         if tls:
             self._context, self.authority_pem = certificate()
+        self._listener = Listener(self.emulator.answer)
         self._port = port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxmox-emulator")
 
     def __enter__(self) -> Serving:
         self._thread.start()
-        start = listen(self.emulator.answer, "127.0.0.1", self._port, self._context)
-        self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result(timeout=10)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        start = self._listener.start("127.0.0.1", self._port, self._context)
+        self.port = asyncio.run_coroutine_threadsafe(start, self._loop).result(timeout=10)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(timeout=10)
+        asyncio.run_coroutine_threadsafe(self._listener.close(), self._loop).result(timeout=10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
         self._loop.close()
-
-    async def _close(self) -> None:
-        self._server.close()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        if error is None and self.emulator.defects:
+            raise AssertionError("the emulator itself failed:\n" + "\n".join(self.emulator.defects))
 
     @property
     def url(self) -> str:

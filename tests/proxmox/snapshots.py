@@ -7,6 +7,8 @@ from typing import Any
 from tests.proxmox import volumes
 from tests.proxmox.birth import draw_uuid
 from tests.proxmox.calls import Call, Handler, Routes
+from tests.proxmox.config_change import forget_pending
+from tests.proxmox.drives import is_cloudinit
 from tests.proxmox.faults import TaskError, bad_parameter, died
 from tests.proxmox.guest_config import add_unused, check_unlocked, digest, volumes_of
 from tests.proxmox.power import start_guest
@@ -127,15 +129,20 @@ def _rollback_begins(world: World, task: Task) -> None:
 def _rollback_ends(world: World, task: Task) -> None:
     guest, name = _guest(world, task), task.args["name"]
     snapshot, before = guest.snapshots[name], volumes_of(world, guest)
-    keeps = {key: guest.config[key] for key in guest.config if key in _KEPT_ON_ROLLBACK or key.startswith("unused")}
     config = {key: value for key, value in snapshot["config"].items() if key not in _KEPT_ON_ROLLBACK}
+    guest.removals = {}
+    for key in list(guest.pending):
+        forget_pending(world, guest, key)
+    keeps = {key: guest.config[key] for key in guest.config if key in _KEPT_ON_ROLLBACK or key.startswith("unused")}
     guest.config = {**config, **keeps, "parent": name}
-    guest.pending, guest.removals = {}, {}
     if guest.kind == "qemu":
         guest.config["vmgenid"] = draw_uuid(world)
     now = set(volumes_of(world, guest).values())
+    guest.config = {k: v for k, v in guest.config.items() if not (k.startswith("unused") and v in now)}
     for volid in before.values():
-        if volid not in now:
+        if volid not in now and is_cloudinit(volid):
+            volumes.remove(world, volid, guest.node)
+        elif volid not in now:
             add_unused(guest, volid)
     if snapshot["vmstate"] or task.args["start"]:
         start_guest(world, guest)

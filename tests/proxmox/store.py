@@ -28,7 +28,10 @@ class Store:
 
     def save(self, world: World) -> None:
         """After it returned, `load` in another process finds this state."""
+        # The time alone is no change, and a loaded world is brought to the present anyway.
+        now_s, world.now_s = world.now_s, 0.0
         data = orjson.dumps(world, option=_OPTIONS)
+        world.now_s = now_s
         if data != self._written:
             self._replace(data)
             self._written = data

@@ -14,6 +14,7 @@ from tests.proxmox.world import Task, World
 Work = Callable[[World, Task], None]
 
 _PROGRESS_STEPS = 10
+_ARCHIVED = 1000
 _PSTART = 12_345_678
 
 
@@ -56,14 +57,26 @@ def begin(world: World, login: Login, node: str, kind: str, ident: str, action: 
     return upid
 
 
-def start_new(world: World, actions: Mapping[str, Action]) -> None:
-    """Lets every accepted worker begin."""
-    for task in [task for task in world.tasks if task.phase == "new"]:
+def start_new(world: World, actions: Mapping[str, Action]) -> bool:
+    """Lets every accepted worker begin. True if there was one."""
+    accepted = [task for task in world.tasks if task.phase == "new"]
+    for task in accepted:
         task.phase = "running"
         task.begun_s = world.now_s
         task.fault = _take_fault(world, task)
         task.due_s = world.now_s + task.length_s
         _guarded(world, task, actions, lambda task=task: _start(world, task, actions))  # type: ignore[misc] # bound now
+    if accepted:
+        _trim(world)
+    return bool(accepted)
+
+
+def _trim(world: World) -> None:
+    """The archive keeps the last thousand tasks."""
+    surplus = len(world.tasks) - _ARCHIVED
+    if surplus > 0:
+        old = {id(task) for task in [task for task in world.tasks if task.phase == "stopped"][:surplus]}
+        world.tasks = [task for task in world.tasks if id(task) not in old]
 
 
 def _start(world: World, task: Task, actions: Mapping[str, Action]) -> None:
@@ -98,6 +111,7 @@ def _finish(world: World, task: Task, actions: Mapping[str, Action]) -> None:
 
 
 def _guarded(world: World, task: Task, actions: Mapping[str, Action], work: Callable[[], None]) -> None:
+    world.working = task.upid
     try:
         work()
     except Exception as error:
@@ -105,6 +119,8 @@ def _guarded(world: World, task: Task, actions: Mapping[str, Action], work: Call
             raise
         actions[task.action].abort(world, task)
         end(world, task, " ".join(str(error).split("\n")).strip())
+    finally:
+        world.working = None
 
 
 def end(world: World, task: Task, exitstatus: str) -> None:
@@ -175,6 +191,26 @@ def check_lock(world: World, path: str, patience_s: float) -> None:
     """Raises the time-out of a lock file that somebody holds for longer than the API waits."""
     if world.held_locks.get(path, 0.0) > world.now_s + patience_s:
         raise died(f"can't lock file '{path}' - got timeout")
+
+
+def check_guest_lock(world: World, kind: str, vmid: int, patience_s: float) -> None:
+    """Raises the time-out of a guest's lock file: held by somebody else, or by a worker that starts or stops it."""
+    check_lock(world, guest_lock(kind, vmid), patience_s)
+    for task in power_tasks(world, vmid):
+        if task.due_s is None or task.due_s > world.now_s + patience_s:
+            raise died(f"can't lock file '{guest_lock(kind, vmid)}' - got timeout")
+
+
+def power_tasks(world: World, vmid: int) -> list[Task]:
+    """Workers under way, other than the one at work, that hold this guest's lock file as long as they run."""
+    return [
+        task
+        for task in world.tasks
+        if task.phase == "running"
+        and task.action in ("start", "stop", "shutdown", "reboot", "config")
+        and task.args["vmid"] == vmid
+        and task.upid != world.working
+    ]
 
 
 def guest_lock(kind: str, vmid: int) -> str:

@@ -66,6 +66,16 @@ def test_a_deaf_guest_is_shut_down_only_by_force(pve: Client, running: str) -> N
     assert status(pve)["status"] == "stopped"
 
 
+def test_a_stop_waits_for_a_shutdown_unless_it_overrules_it(pve: Client, running: str) -> None:
+    pve.control("guest", vmid=100, agent="deaf")
+    shutdown = pve.post(f"{running}/status/shutdown", timeout=120)
+    text = "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout"
+    assert pve.done(pve.post(f"{running}/status/stop")) == text
+    assert pve.call("PUT", f"{running}/config", cores=2).reason == text
+    pve.ok(pve.post(f"{running}/status/stop", **{"overrule-shutdown": 1}))
+    assert (pve.done(shutdown), status(pve)["status"]) == ("received interrupt", "stopped")
+
+
 def test_a_paused_guest_resumes_and_is_not_shut_down(pve: Client, running: str) -> None:
     pve.ok(pve.post(f"{running}/status/suspend"))
     assert status(pve)["qmpstatus"] == "paused"

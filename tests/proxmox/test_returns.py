@@ -24,6 +24,10 @@ PLACES = {
     "poolid": "a",
     "sid": "vm:100",
     "snapname": "s1",
+    "id": "nightly",
+    "pos": "0",
+    "group": "web",
+    "name": "ok",
 }
 
 
@@ -46,6 +50,20 @@ def furnished(pve: Client) -> str:
         pve.ok(pve.post(f"{path}/status/start"))
         pve.put(f"{path}/config", description="d")
     pve.post("/cluster/ha/resources", sid="vm:100")
+    pve.post("/cluster/backup", id="nightly", vmid="100", schedule="02:00")
+    pve.post("/cluster/firewall/groups", group="web")
+    for path in ("/cluster", "/nodes/pve1/qemu/100", "/nodes/pve1/lxc/200"):
+        pve.post(f"{path}/firewall/ipset", name="ok")
+        pve.post(f"{path}/firewall/ipset/ok", cidr="10.0.0.1")
+        pve.post(f"{path}/firewall/aliases", name="web", cidr="10.0.0.1")
+    for path in (
+        "cluster/firewall",
+        "nodes/pve1/firewall",
+        "nodes/pve1/qemu/100/firewall",
+        "nodes/pve1/lxc/200/firewall",
+    ):
+        pve.post(f"/{path}/rules", type="in", action="ACCEPT", enable=1)
+    pve.post("/cluster/firewall/groups/web", type="in", action="ACCEPT")
     return upid
 
 

@@ -11,18 +11,23 @@ from tests.proxmox.world import Guest, Node, Task, World
 Round = Callable[[World], None]
 
 
-def settle(world: World, actions: Mapping[str, Action], ha_round: Round, now_s: float) -> None:
-    """Brings the world to `now_s`: workers start and end, the HA manager and the status daemon make their rounds."""
-    start_new(world, actions)
+def settle(world: World, actions: Mapping[str, Action], ha_round: Round, now_s: float) -> bool:
+    """Brings the world to `now_s`: workers start and end, the HA manager and the status daemon make their rounds.
+
+    True if anything happened on the way.
+    """
+    happened = start_new(world, actions)
     while (event := _next(world, now_s)) is not None:
         world.now_s, task = event
         if task is not None:
             finish_due(world, task, actions)
         _rounds(world, ha_round)
         start_new(world, actions)
+        happened = True
     world.now_s = max(world.now_s, now_s)
     if not world.settings.resources_lag_s:
         broadcast_status(world)
+    return happened
 
 
 def _next(world: World, now_s: float) -> tuple[float, Task | None] | None:

@@ -86,6 +86,8 @@ def named(world: World, storage: str, node: str, vmid: int, stem: str, form: str
     where = storage_on(world, storage, node)
     check_space(world, where, node, size_bytes)
     volid = f"{storage}:{vmid}/{stem}.{form}" if where.file_based else f"{storage}:{stem}"
+    if find(world, volid, node) is not None:
+        raise died(f"disk image '{volid.partition(':')[2]}' already exists")
     return _add(world, where, node, Volume(volid, "", "images", form, size_bytes, vmid, ctime_s=world.now_s))
 
 

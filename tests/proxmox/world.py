@@ -163,6 +163,16 @@ class Resource:
 
 
 @dataclass(slots=True)
+class Firewall:
+    """One firewall file: rules in order, options, aliases by name, address sets by name and address."""
+
+    rules: list[dict[str, str]] = field(default_factory=list)
+    options: dict[str, str] = field(default_factory=dict)
+    aliases: dict[str, dict[str, str]] = field(default_factory=dict)
+    sets: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Settings:
     """How the emulator behaves; every field can be set through the control endpoint."""
 
@@ -182,6 +192,8 @@ class World:
     seed: str
     secret: str
     now_s: float = 0.0
+    # The worker whose code runs just now: its own locks are no obstacle to it.
+    working: str | None = None
     skew_s: float = 0.0
     drawn: int = 0
     next_pid: int = 1000
@@ -200,7 +212,12 @@ class World:
     acl: list[Entry] = field(default_factory=list)
     pools: dict[str, dict[str, Any]] = field(default_factory=dict)
     ha: dict[str, Resource] = field(default_factory=dict)
+    firewalls: dict[str, Firewall] = field(default_factory=dict)
+    jobs: dict[str, dict[str, str]] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
+    # Every changing call that was accepted, oldest first, and how many calls of any kind came.
+    ledger: list[dict[str, Any]] = field(default_factory=list)
+    calls: int = 0
     faults: list[dict[str, Any]] = field(default_factory=list)
     held_locks: dict[str, float] = field(default_factory=dict)
 
