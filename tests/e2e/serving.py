@@ -128,7 +128,7 @@ class Alma:
             if line.startswith("{"):
                 yield json.loads(line)
 
-    def wait(self, true: Any, what: str, timeout_s: float = 45.0) -> None:
+    def wait(self, true: Any, what: str, timeout_s: float = 90.0) -> None:
         """Until `true()`; a failure ends with the log's last lines."""
         try:
             wait_until(lambda: not self.running() or bool(true()), timeout_s=timeout_s, what=what)
