@@ -10,6 +10,7 @@ from controller.operations.context import Context
 from controller.operations.scopes import retry_scope
 from controller.runtime.records import RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
+from controller.runtime.run_log import RunLog
 
 
 async def confirm(about: Context, actor: Actor, run: str, digest: str | None = None) -> RunRecord:
@@ -68,5 +69,6 @@ async def unlock(about: Context, actor: Actor, run: str) -> ScopeRecord:
         raise InvalidInput(f"run {record.run} is not what scope {scope.scope} is parked on", hint="alma status")
     after = replace(scope, parked=None, quarantine=(*scope.quarantine, record.fingerprint))
     await about.records.save("scope.unlocked", after)
+    await RunLog(about.records.journal).forget_priors(record.run)  # no undo can need them any more (I27)
     about.look(scope.scope)
     return after

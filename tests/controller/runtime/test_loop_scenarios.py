@@ -419,6 +419,30 @@ async def test_looks_and_reviews_go_on_while_every_worker_has_a_run(home: Estate
     assert queue.until_next_s(lambda item: item.key.startswith("none:")) is None
 
 
+async def test_a_parked_run_holds_its_scope_until_an_admin_unlocks_it_and_its_priors_go(tmp_path: Path) -> None:
+    """The undo cannot remove what was staged: the platform refuses it for ever (A6)."""
+    secret = 'env: {PASSWORD: {secret: "env:APP_PASSWORD"}}'
+    first, second = WEB.replace("cpu: 1", f"cpu: 1, {secret}"), WEB_BROKEN.replace("cpu: 1", f"cpu: 1, {secret}")
+    repo = Repo.make(tmp_path / "git", {"alma.yaml": ALMA_YAML, SHOP: blueprint(first)})
+    state, environment = tmp_path / "state", {"APP_PASSWORD": "hunter2-canary"}
+    async with estate(repo, state, environment=environment) as home:
+        await home.settle()
+    refuses = {
+        "sim": {"engine": "simulation", "fail": ({"match": "start prod-shop-web", "error": "refused", "times": 0},)}
+    }
+    repo.push({SHOP: blueprint(second)})
+    async with estate(repo, state, environment=environment, targets=refuses) as home:
+        await home.settle(300)
+        run = next(r for r in await home.runs() if r.word is RunWord.PARKED)
+        assert run.next_step.endswith(f"alma unlock {run.run}")
+        assert (await home.scope()).parked == run.run
+        with pytest.raises(RefusedByPolicy):
+            await home.ask("unlock", os_actor("guest", ()), run=run.run)
+        await home.ask("unlock", run=run.run)
+        assert (await home.scope()).parked is None
+        assert not await home.controller.install.journal.documents("journal.sealed")
+
+
 async def test_an_open_pull_request_is_planned_again_when_live_state_moves(home: Estate, repo: Repo) -> None:
     repo.push({SHOP: blueprint(WEB, DB)}, "ipr/db")
     await home.settle()
