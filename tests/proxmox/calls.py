@@ -22,25 +22,31 @@ class Call:
     upload: tuple[str, bytes] | None = None
 
     def text(self, name: str, default: str = "") -> str:
+        """A parameter as text."""
         return str(self.params.get(name, default))
 
     def optional(self, name: str) -> str | None:
+        """A parameter as text; None if it was not given."""
         value = self.params.get(name)
         return None if value is None else str(value)
 
     def flag(self, name: str, *, default: bool = False) -> bool:
+        """A boolean parameter."""
         value = self.params.get(name)
         return default if value is None else value == "1"
 
     def number(self, name: str, default: int = 0) -> int:
+        """An integer parameter."""
         return int(self.params.get(name, default))
 
     @property
     def node(self) -> str:
+        """The node of the path."""
         return self.text("node")
 
     @property
     def vmid(self) -> int:
+        """The guest of the path."""
         return self.number("vmid")
 
     def guest(self, kind: str) -> Guest:

@@ -19,10 +19,12 @@ class Answer:
 
     @property
     def data(self) -> Any:
+        """What the call answered; None for an error."""
         return self.body.get("data")
 
     @property
     def errors(self) -> Mapping[str, str]:
+        """The faults of a 400 by parameter."""
         found: Mapping[str, str] = self.body.get("errors", {})
         return found
 
@@ -35,6 +37,7 @@ class Client:
         self.http = httpx2.Client(base_url=url, headers=dict(headers or {}), timeout=10)
 
     def close(self) -> None:
+        """Ends the connections."""
         self.http.close()
 
     def call(self, verb: str, path: str, /, **params: Any) -> Answer:
@@ -48,12 +51,15 @@ class Client:
         return good(self.call("GET", path, **params))
 
     def post(self, path: str, /, **params: Any) -> Any:
+        """The data of a POST that must succeed."""
         return good(self.call("POST", path, **params))
 
     def put(self, path: str, /, **params: Any) -> Any:
+        """The data of a PUT that must succeed."""
         return good(self.call("PUT", path, **params))
 
     def delete(self, path: str, /, **params: Any) -> Any:
+        """The data of a DELETE that must succeed."""
         return good(self.call("DELETE", path, **params))
 
     def control(self, what: str, /, **values: Any) -> None:
@@ -62,6 +68,7 @@ class Client:
         assert response.status_code == 200, response.text
 
     def advance(self, seconds: float) -> None:
+        """Lets emulated seconds pass."""
         self.control("clock", advance_s=seconds)
 
     def task(self, upid: str) -> Any:
@@ -79,6 +86,7 @@ class Client:
         assert self.done(upid) == "OK"
 
     def log(self, upid: str, /, **params: Any) -> list[str]:
+        """The lines of a task log, one page unless told otherwise."""
         rows = self.get(f"/nodes/{upid.split(':')[1]}/tasks/{upid}/log", **params)
         return [row["t"] for row in rows]
 

@@ -22,6 +22,7 @@ class Login:
 
     @property
     def name(self) -> str:
+        """`USER@REALM`, or with `!TOKENID`."""
         return self.userid if self.token is None else f"{self.userid}!{self.token}"
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tests.proxmox.calls import Call, Handler, Routes
 from tests.proxmox.config_change import apply_pending
+from tests.proxmox.drives import is_drive, size_bytes
 from tests.proxmox.faults import TaskError, died
 from tests.proxmox.guest_config import check_unlocked, volumes_of
 from tests.proxmox.hotplug import CLOUDINIT
@@ -15,6 +17,7 @@ from tests.proxmox.world import Guest, Task, World
 
 _MIB = 1024 * 1024
 _SHUTDOWN_S = 60.0
+_SIZE = re.compile(r",size=([^,]+)")
 
 
 def sid(guest: Guest) -> str:
@@ -39,7 +42,7 @@ def usage(world: World, guest: Guest) -> dict[str, Any]:
         "name": guest_name(guest),
         "cpus": cores,
         "maxmem": memory * _MIB,
-        "maxdisk": _boot_disk_bytes(world, guest),
+        "maxdisk": _boot_disk_bytes(guest),
         "uptime": int(world.now_s - guest.started_s) if guest.running else 0,
         "cpu": 0.01 if guest.running else 0,
         "mem": memory * _MIB // 2 if guest.running else 0,
@@ -50,11 +53,12 @@ def usage(world: World, guest: Guest) -> dict[str, Any]:
     return row if guest.kind == "qemu" else {**row, "type": "lxc"}
 
 
-def _boot_disk_bytes(world: World, guest: Guest) -> int:
-    for volid in volumes_of(world, guest).values():
-        volume = find(world, volid, guest.node)
-        if volume is not None and volume.content in ("images", "rootdir"):
-            return volume.size_bytes
+def _boot_disk_bytes(guest: Guest) -> int:
+    """The size that the configuration names for its first disk."""
+    for key, text in guest.config.items():
+        size = _SIZE.search(text) if is_drive(guest.kind, key) else None
+        if size is not None and "media=cdrom" not in text:
+            return size_bytes(size[1])
     return 0
 
 

@@ -27,6 +27,7 @@ def storage_on(world: World, name: str, node: str) -> Storage:
 
 
 def storage_name(volid: str) -> str:
+    """The storage part of a volume id."""
     return volid.partition(":")[0]
 
 

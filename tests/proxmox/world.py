@@ -35,16 +35,20 @@ class Storage:
 
     @property
     def shared(self) -> bool:
+        """True if every node sees the same volumes."""
         return self.type in ("nfs", "cifs", "rbd", "cephfs", "pbs", "iscsi") or self.options.get("shared") == "1"
 
     @property
     def file_based(self) -> bool:
+        """True if volumes are files in folders."""
         return self.type in ("dir", "nfs", "cifs", "btrfs", "cephfs")
 
     def holds(self, content: str) -> bool:
+        """True if this kind of content is allowed here."""
         return content in self.options.get("content", "images,rootdir").split(",")
 
     def serves(self, node: str) -> bool:
+        """True if this node may use it."""
         nodes = self.options.get("nodes")
         return nodes is None or node in nodes.split(",")
 
