@@ -17,9 +17,11 @@ from tests.proxmox import (
     guest_calls,
     ha,
     migration,
+    node_network,
     nodes,
     pools,
     power,
+    sdn,
     snapshots,
     storages,
 )
@@ -41,9 +43,11 @@ ROUTES: Routes = {
     **guest_calls.ROUTES,
     **ha.ROUTES,
     **migration.ROUTES,
+    **node_network.ROUTES,
     **nodes.ROUTES,
     **pools.ROUTES,
     **power.ROUTES,
+    **sdn.ROUTES,
     **snapshots.ROUTES,
     **storages.ROUTES,
 }
@@ -57,6 +61,8 @@ ACTIONS: Mapping[str, Action] = {
     **guest_calls.ACTIONS,
     **ha.ACTIONS,
     **migration.ACTIONS,
+    **node_network.ACTIONS,
+    **sdn.ACTIONS,
     **power.ACTIONS,
     **snapshots.ACTIONS,
 }

@@ -44,13 +44,6 @@ def _status(call: Call) -> dict[str, Any]:
     }
 
 
-def _network(call: Call) -> list[dict[str, Any]]:
-    return [
-        {"iface": name, "type": "bridge", "active": 1, "autostart": 1, "method": "manual", "bridge_ports": ""}
-        for name in call.world.nodes[call.node].bridges
-    ]
-
-
 def _tasks(call: Call) -> Extended:
     source = call.text("source", "archive")
     found = [task for task in reversed(call.world.tasks) if _listed(call, task, source)]
@@ -119,7 +112,6 @@ _TASK = "/nodes/{node}/tasks/{upid}"
 ROUTES: Routes = {
     ("GET", "/nodes"): _list,
     ("GET", "/nodes/{node}/status"): _status,
-    ("GET", "/nodes/{node}/network"): _network,
     ("GET", "/nodes/{node}/tasks"): _tasks,
     ("GET", _TASK): _task_index,
     ("GET", f"{_TASK}/status"): _task_status,

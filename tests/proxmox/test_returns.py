@@ -25,6 +25,9 @@ PLACES = {
     "sid": "vm:100",
     "snapname": "s1",
     "id": "nightly",
+    "zone": "z1",
+    "vnet": "v1",
+    "iface": "vmbr0",
     "pos": "0",
     "group": "web",
     "name": "ok",
@@ -52,6 +55,8 @@ def furnished(pve: Client) -> str:
     pve.post("/cluster/ha/resources", sid="vm:100")
     pve.post("/cluster/backup", id="nightly", vmid="100", schedule="02:00")
     pve.post("/cluster/firewall/groups", group="web")
+    pve.post("/cluster/sdn/zones", zone="z1", type="simple")
+    pve.post("/cluster/sdn/vnets", vnet="v1", zone="z1")
     for path in ("/cluster", "/nodes/pve1/qemu/100", "/nodes/pve1/lxc/200"):
         pve.post(f"{path}/firewall/ipset", name="ok")
         pve.post(f"{path}/firewall/ipset/ok", cidr="10.0.0.1")

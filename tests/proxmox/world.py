@@ -21,7 +21,14 @@ class Node:
     memory_bytes: int = 64 * GIB
     boot_s: float = 0.0
     fenced: bool = False
-    bridges: list[str] = field(default_factory=lambda: ["vmbr0", "vmbr1"])
+    interfaces: dict[str, dict[str, str]] = field(
+        default_factory=lambda: {
+            name: {"type": "bridge", "method": "manual", "autostart": "1"} for name in ("vmbr0", "vmbr1")
+        }
+    )
+    # Edited interfaces that wait to be applied, and the vnets that the last reload brought up.
+    staged: dict[str, dict[str, str]] | None = None
+    vnets: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -176,6 +183,19 @@ class Firewall:
     sets: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
 
 
+def _no_networks() -> dict[str, dict[str, dict[str, str]]]:
+    return {"zones": {}, "vnets": {}}
+
+
+@dataclass(slots=True)
+class Sdn:
+    """Zones and vnets by name: as edited, and as applied. `lock`: the token of whoever edits alone."""
+
+    staged: dict[str, dict[str, dict[str, str]]] = field(default_factory=_no_networks)
+    live: dict[str, dict[str, dict[str, str]]] = field(default_factory=_no_networks)
+    lock: str | None = None
+
+
 @dataclass(slots=True)
 class Settings:
     """How the emulator behaves; every field can be set through the control endpoint."""
@@ -217,6 +237,7 @@ class World:
     pools: dict[str, dict[str, Any]] = field(default_factory=dict)
     ha: dict[str, Resource] = field(default_factory=dict)
     firewalls: dict[str, Firewall] = field(default_factory=dict)
+    sdn: Sdn = field(default_factory=Sdn)
     jobs: dict[str, dict[str, str]] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     # Every changing call that was accepted, oldest first, and how many calls of any kind came.
