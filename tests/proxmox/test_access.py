@@ -84,6 +84,10 @@ def test_the_rights_of_a_separated_token_are_its_own_as_far_as_its_user_has_them
     pve.put("/access/acl", path="/", roles="PVEAuditor", users="alma@pve")
     assert set(token.get("/access/permissions", path="/")["/"]) >= {"VM.Audit"}
     assert "VM.Allocate" not in token.get("/access/permissions", path="/")["/"]
+    pve.put("/access/acl", path="/", roles="PVEAdmin", users="alma@pve")
+    pve.put("/access/acl", path="/vms/100", roles="PVEAuditor", tokens="alma@pve!ctl")
+    assert "VM.Allocate" in token.get("/access/permissions", path="/vms/101")["/vms/101"]
+    assert "VM.Allocate" not in token.get("/access/permissions", path="/vms/100")["/vms/100"]
     token.close()
 
 

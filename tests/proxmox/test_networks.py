@@ -23,7 +23,9 @@ def bridges(pve: Client, node: str) -> list[str]:
 def test_a_vnet_is_a_bridge_only_after_the_apply_and_the_reload_of_the_node(pve: Client, zone: None) -> None:
     assert [row["state"] for row in pve.get(f"{SDN}/vnets", pending=1)] == ["new"]
     assert (pve.get(f"{SDN}/vnets", running=1), "v1" in bridges(pve, "pve1")) == ([], False)
-    pve.ok(pve.put(SDN))
+    upid = pve.put(SDN)
+    pve.ok(upid)
+    assert upid.split(":")[5] == "reloadnetworkall"
     assert [row["vnet"] for row in pve.get(f"{SDN}/vnets", running=1)] == ["v1"]
     assert "v1" in bridges(pve, "pve1")
 
