@@ -48,9 +48,12 @@ def test_a_destroy_waits_for_a_confirmation_that_the_commit_and_alma_status_show
     assert "prod/shop/side" in polling.cli("status", "-o", "json")
     assert "prod-shop-side" in names(docker_host)
     # The object the person saw is replaced by another of the same name: their word does not count for that one.
-    first = container_id(docker_host, "prod-shop-side")
+    polling.stop()
+    labels = container(docker_host, "prod-shop-side")["Config"]["Labels"]
     docker_host.api.remove_container("prod-shop-side", force=True)
-    polling.wait(lambda: container_id(docker_host, "prod-shop-side") not in ("", first), "the healed container")
+    twin = docker_host.api.create_container("alma-test/web:1.0", name="prod-shop-side", labels=labels)
+    docker_host.api.start(twin["Id"])
+    polling.start()
     polling.wait(lambda: polling.scope().get("waiting") not in (None, run), "a new waiting run")
     polling.cli("confirm", run, status=3)
     polling.wait(lambda: scene.statuses(gone)["alma/deploy"].endswith(polling.scope()["waiting"] or "-"), "new command")
