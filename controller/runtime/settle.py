@@ -32,7 +32,7 @@ class Telling(Protocol):
 
 
 class Reverting(Protocol):
-    """Opens the revert pull request of a failed scope."""
+    """Opens the revert pull request of a scope that failed or was rolled back."""
 
     async def open(self, record: ScopeRecord, run: RunRecord) -> int | None:
         """Its number, or None where there is none to open (first deploy, one is open, the branch has moved on)."""
@@ -143,9 +143,10 @@ class Settling:
     async def ended(
         self, record: ScopeRecord, run: RunRecord, state: RunState, seconds: Mapping[int, tuple[float, float]]
     ) -> tuple[ScopeRecord, RunRecord]:
-        """Write down the end; a failed deploy is quarantined and gets its revert pull request."""
+        """Write down the end; a failed deploy is quarantined, and gets its revert pull request, as a rollback does."""
         run = self._over(run, state, seconds)
-        if state.word in (RunWord.UNDONE, RunWord.PARKED) and not run.heal:
+        failed = state.word in (RunWord.UNDONE, RunWord.PARKED) and not run.heal
+        if failed or (run.rollback and state.word is RunWord.DONE):
             run = replace(run, revert_pull=await self._reverting.open(record, run))
         if state.word in (RunWord.DONE, RunWord.UNDONE):
             await self._forget_priors(state)

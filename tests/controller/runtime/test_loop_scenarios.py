@@ -259,6 +259,8 @@ async def test_rollback_pins_older_content_until_the_branch_changes(home: Estate
     record = await home.scope()
     assert image(home) == "web:1.0"
     assert record.pin is not None and record.pin.revision == first
+    open_pulls = [p for p in (await home.ask("ipr.list"))["iprs"] if p["state"] == "open"]
+    assert [p["title"] for p in open_pulls] == [f"Revert prod to {(first or '')[:8]}"]
     repo.push({SHOP: blueprint(WEB_2.replace("256MB", "512MB"))})
     await home.settle()
     assert image(home) == "web:2.0"
