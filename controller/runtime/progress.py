@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from controller.plan.change import Change, Plan
 from controller.runtime.records import ChangeResult
-from controller.runtime.run import LegKind, RunState, RunWord
+from controller.runtime.run import Leg, LegKind, Op, OpRef, RunState, RunWord
 from controller.telemetry import Metrics
 
 _log = structlog.get_logger("progress")
@@ -30,11 +30,21 @@ def change_results(state: RunState, seconds: Mapping[int, tuple[float, float]]) 
     """One line per change of the run itself, in plan order. `seconds`: work → first and last time something was heard
     of it (monotonic)."""
     lines = []
+    ops = _ops_of(state)
     for index in range(state.own):
         first, last = seconds.get(index, (0.0, 0.0))
         spent_s = round(last - first, 1) if index in seconds else None
-        lines.append(_line(state.works[index].change, _result(state, index), spent_s, _task(state, index)))
+        own = ops.get(index, ())
+        lines.append(_line(state.works[index].change, _result(state, index, own), spent_s, _task(own)))
     return tuple(lines)
+
+
+def _ops_of(state: RunState) -> Mapping[int, Sequence[Op]]:
+    """Work → its ops in their order. Sorted out once: progress is told after every step."""
+    found: dict[int, list[tuple[OpRef, Op]]] = {}
+    for ref, op in state.ops.items():
+        found.setdefault(ref.work, []).append((ref, op))
+    return {work: [op for _, op in sorted(ops, key=lambda o: o[0])] for work, ops in found.items()}
 
 
 def _line(change: Change, result: str, seconds: float | None, task: str | None) -> ChangeResult:
@@ -42,35 +52,30 @@ def _line(change: Change, result: str, seconds: float | None, task: str | None) 
     return ChangeResult(str(e.resource), e.key.kind, change.target, e.action, e.disruption, result, seconds, task)
 
 
-def _result(state: RunState, work: int) -> str:
-    touched = any(ref.work == work for ref in state.ops)
+def _result(state: RunState, work: int, ops: Sequence[Op]) -> str:
     if state.failure and state.failure.leg.work == work:
         return "failed"
     if state.word.ended:
-        return _RESULT_AT_END[state.word] if touched or state.word is RunWord.DONE else "not started"
-    if not touched:
+        return _RESULT_AT_END[state.word] if ops or state.word is RunWord.DONE else "not started"
+    if not ops:
         return "waiting"
-    over = all(op.over for ref, op in state.ops.items() if ref.work == work)
-    checked = any(leg.work == work and leg.kind is LegKind.CHECK for leg in state.done)
-    return "verified" if over and checked else "running"
+    checked = Leg(LegKind.CHECK, work) in state.done
+    return "verified" if checked and all(op.over for op in ops) else "running"
 
 
-def _task(state: RunState, work: int) -> str | None:
+def _task(ops: Sequence[Op]) -> str | None:
     """The platform's own task id of the last step that had one (a UPID)."""
-    tasks = [
-        op.receipt.task
-        for ref, op in sorted(state.ops.items())
-        if ref.work == work and op.receipt and op.receipt.task and op.receipt.task != op.receipt.op
-    ]
+    tasks = [op.receipt.task for op in ops if op.receipt and op.receipt.task and op.receipt.task != op.receipt.op]
     return tasks[-1] if tasks else None
 
 
 def count_results(metrics: Metrics, state: RunState, engine_of: Mapping[str, str]) -> None:
     """`alma_changes_total` and a log line for each change of an ended run."""
+    ops = _ops_of(state)
     for index in range(state.own):
         change = state.works[index].change
         engine = engine_of.get(change.target, "unknown")
-        result = _result(state, index)
+        result = _result(state, index, ops.get(index, ()))
         metrics.count("alma_changes", engine, change.effect.action, result)
         _log.info(
             "change ended",

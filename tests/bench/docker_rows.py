@@ -141,7 +141,7 @@ def _alma(host: DockerDaemon, folder: Path) -> Taker:
     shop = folder / "shop"
     shop.mkdir(parents=True)
     lines = [f"  - {{name: c{n}, type: container, specs: {{image: {_IMAGE}, networks: [lan]}}}}" for n in range(50)]
-    health = [line[:-1] + ", health: {running: true}}" for line in lines]
+    health = [line[:-1] + ", health: {tcp: 8080}}" for line in lines]
     text = "name: shop\nprovider: docker\nresources:\n  - {name: lan, type: network}\n" + "\n".join(health) + "\n"
     (shop / "shop.yaml").write_text(text)
     environment = {"DOCKER_HOST": host.url, "XDG_STATE_HOME": str(folder / "state")}
