@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -63,8 +64,9 @@ class ForgeConformance:
 
     async def test_a_pull_request_is_told_the_same_by_number_and_in_the_list(self, host: ForgeHost) -> None:
         number = await host.pull("ipr/one")
-        listed = {pull.number: pull for pull in await host.forge().pulls()}
-        assert listed[number] == await the_pull(host, number)
+        listed = {pull.number: pull for pull in await host.forge().pulls()}[number]
+        # The forge may touch the stamp in between (Gitea's own check for conflicts); it is not part of what is told.
+        assert replace(listed, updated="") == replace(await the_pull(host, number), updated="")
 
     async def test_a_number_that_is_not_there_is_none(self, host: ForgeHost) -> None:
         assert await host.forge().pull(4_711) is None

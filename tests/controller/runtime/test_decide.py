@@ -128,7 +128,9 @@ def test_strict_runs_only_what_was_reviewed() -> None:
     assert decide(made, VERIFIED, strict, about()).waits_for is WaitsFor.CONFIRM
     assert decide(made, VERIFIED, strict, about(reviewed_digests=frozenset({"other"}))).verdict is Verdict.WAIT
     assert decide(made, VERIFIED, strict, about(reviewed_digests=frozenset({"digest"}))).verdict is Verdict.GO
-    assert decide(made, VERIFIED, strict, about(allowed(made, ClearedBy.CONFIRM, "run"))).verdict is Verdict.GO
+    confirmed = allowed(made, ClearedBy.CONFIRM, "run")
+    assert decide(made, VERIFIED, strict, about(replace(confirmed, digest="digest"))).verdict is Verdict.GO
+    assert decide(made, VERIFIED, strict, about(replace(confirmed, digest="other"))).verdict is Verdict.WAIT
 
 
 MASS = {
