@@ -51,7 +51,7 @@ def beside(work: str, figure: float, unit: str, peer: tuple[str, float]) -> Row:
 
 def amount(value: float, unit: str) -> str:
     """`0.032 s`, `7.2 s`, `143 MB`."""
-    digits = 0 if unit != "s" or value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
+    digits = 2 if unit == "×" else 0 if unit != "s" or value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
     return f"{value:.{digits}f} {unit}".rstrip()
 
 
