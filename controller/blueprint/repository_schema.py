@@ -205,8 +205,8 @@ class Approvals(Strict):
 
 def _not_yet(approvals: Approvals) -> Approvals:
     """A rule that nothing enforces would be a lie; it is refused until it is enforced."""
-    if approvals.required or approvals.owners:
-        raise ValueError("required approvals and owners are not available yet; protect the branch at the forge instead")
+    if approvals.required:
+        raise ValueError("required approvals are not available yet; protect the branch at the forge instead")
     return approvals
 
 

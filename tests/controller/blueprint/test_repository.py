@@ -30,7 +30,7 @@ policy:
   audit: {fail_on: medium, frameworks: [SOC2, GDPR, PCI-DSS]}
   budget: {monthly_max: 500, currency: EUR}
   windows: [{cron: "0 2 * * *", for: 2h, timezone: Europe/Berlin, above: restart}]
-  approvals: {required: 1, owners: {"environments/prod/**": [ops]}}
+  approvals: {required: 0, owners: {"environments/prod/**": [ops]}}
 prices: prices.yaml
 """
 
@@ -84,6 +84,10 @@ def test_the_default_policy_is_the_documented_one() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (
+            "version: 1\nscopes: [{name: a, path: .}]\npolicy: {approvals: {required: 1}}",
+            "required approvals are not available yet",
+        ),
         ("scopes: [{name: a, path: .}]", "alma.yaml:1:1: version: is required"),
         ("version: 2\nscopes: [{name: a, path: .}]", "alma.yaml:1:10: version: must be 1"),
         ("version: 1\nscopes: []", "alma.yaml:2:1: scopes: write at least one scope"),
