@@ -198,6 +198,6 @@ def caller() -> str:
 
 def blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run one command's work to its end."""
-    # Loading makes objects by the hundred thousand and no cycles: looking for them each 700 costs a quarter of the time.
+    # Loading makes objects by the hundred thousand and no cycles: looking for some each 700 is time for nothing.
     gc.set_threshold(50_000)
     return asyncio.run(work())
