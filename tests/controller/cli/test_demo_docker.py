@@ -35,10 +35,8 @@ def left_on(host: DockerDaemon) -> tuple[set[str], set[str], set[str], set[str]]
 
 
 @pytest.mark.docker
-def test_the_story_holds_on_real_containers_and_nothing_is_left_behind(
-    docker_host: DockerDaemon, tmp_path: Path
-) -> None:
-    folder = tmp_path / "temporary"
+def test_real_containers_tell_the_story(docker_host: DockerDaemon, tmp_path: Path) -> None:
+    folder = tmp_path / "t"  # a socket path has at most 107 characters
     folder.mkdir()
     before = left_on(docker_host)
     said = spawned(
@@ -64,7 +62,7 @@ def test_the_story_holds_on_real_containers_and_nothing_is_left_behind(
 
 
 @pytest.mark.docker
-def test_an_interrupted_demonstration_leaves_nothing_behind(docker_host: DockerDaemon, tmp_path: Path) -> None:
+def test_an_interruption_leaves_nothing(docker_host: DockerDaemon, tmp_path: Path) -> None:
     before = left_on(docker_host)
     child = subprocess.Popen(
         [sys.executable, "-m", "controller.cli.main", "demo", "--engine", "docker", "--image", IMAGE, "--once"],
