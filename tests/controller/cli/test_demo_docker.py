@@ -35,7 +35,7 @@ def left_on(host: DockerDaemon) -> tuple[set[str], set[str], set[str], set[str]]
 
 
 @pytest.mark.docker
-def test_real_containers_tell_the_story(docker_host: DockerDaemon, tmp_path: Path) -> None:
+def test_a_real_story(docker_host: DockerDaemon, tmp_path: Path) -> None:
     folder = tmp_path / "t"  # a socket path has at most 107 characters
     folder.mkdir()
     before = left_on(docker_host)
@@ -62,7 +62,7 @@ def test_real_containers_tell_the_story(docker_host: DockerDaemon, tmp_path: Pat
 
 
 @pytest.mark.docker
-def test_an_interruption_leaves_nothing(docker_host: DockerDaemon, tmp_path: Path) -> None:
+def test_interrupted(docker_host: DockerDaemon, tmp_path: Path) -> None:
     before = left_on(docker_host)
     child = subprocess.Popen(
         [sys.executable, "-m", "controller.cli.main", "demo", "--engine", "docker", "--image", IMAGE, "--once"],
