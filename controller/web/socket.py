@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from controller.errors import AlmaError
+from controller.errors import AlmaError, InvalidInput
 from controller.operations.access import Actor, os_actor
 
 _log = structlog.get_logger("socket")
@@ -33,6 +33,8 @@ async def serve_socket(path: Path, call: Call) -> asyncio.Server:
     before = os.umask(0o117)
     try:
         return await asyncio.start_unix_server(lambda r, w: _answer(r, w, call), path=str(path), limit=_LINE_BYTES_MAX)
+    except OSError as e:  # longer than the kernel takes (107 bytes), or a folder that may not be written
+        raise InvalidInput(f"cannot listen on {path}: {e}", hint="choose a shorter or writable --state") from e
     finally:
         os.umask(before)
 
