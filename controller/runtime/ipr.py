@@ -44,6 +44,7 @@ from controller.runtime.source import RepositorySource
 from controller.telemetry import Metrics
 
 _log = structlog.get_logger("ipr")
+_MERGE_SETTLES_S = 60.0  # a pull request whose content is on the branch this long, and still open, was not merged
 
 
 class Answering(Protocol):
@@ -73,6 +74,7 @@ class Iprs:
         self._install, self._branch = install, branch
         self._open_scopes: dict[int, frozenset[str]] = {}  # open pull request → scopes it touches
         self._moving: dict[str, RunRecord] = {}  # run id → newest progress, not yet in the journal
+        self._emptied: dict[int, float] = {}  # open pull request → since when the branch holds all it brings
 
     def run_moved(self, run: RunRecord) -> None:
         """Newest progress of a run that one of our pull requests may show."""
@@ -116,6 +118,8 @@ class Iprs:
     async def _open(self, record: IprRecord, pull: PullRequest) -> float:
         began_s = self._clock.now_s()
         await self._repository.mirror.fetch(commits=[pull.head_sha])
+        if await self._is_being_merged(record, pull):
+            return 1.0
         judged = await self._reviewing.review(
             self._repository, pull, await self._trusted(pull), self._clock.wall().date()
         )
@@ -128,6 +132,20 @@ class Iprs:
             self._metrics.observe("alma_ipr_review_duration_seconds", self._clock.now_s() - began_s)
         self._show(judged)
         return 15.0 if any(s.unreadable for s in judged.review.scopes) else 600.0
+
+    async def _is_being_merged(self, record: IprRecord, pull: PullRequest) -> bool:
+        """A forge moves the branch before it calls the pull request merged. A review made in between would find
+        nothing to change and take the place of the one that the merge clears by (I2)."""
+        if not record.reviewed or record.head_sha != pull.head_sha or not await self._brings_nothing(pull):
+            self._emptied.pop(pull.number, None)
+            return False
+        since_s = self._emptied.setdefault(pull.number, self._clock.now_s())
+        return self._clock.now_s() - since_s < _MERGE_SETTLES_S
+
+    async def _brings_nothing(self, pull: PullRequest) -> bool:
+        base, mirror = self._repository.head, self._repository.mirror
+        assert base is not None, "a repository is looked at before its pull requests"
+        return (await mirror.merge_preview(base, pull.head_sha)).tree == await mirror.tree_id(base, "")
 
     async def _trusted(self, pull: PullRequest) -> bool:
         """A branch of the repository itself was pushed by someone with write access; a fork is trusted when its
@@ -189,7 +207,10 @@ class Iprs:
         return tuple(newest[s] for s in sorted(newest))
 
     async def _is_final(self, record: IprRecord, runs: Sequence[RunRecord]) -> bool:
-        """Every scope the merge touched has an ended run, or is verified at content that includes it."""
+        """No run of it goes on, and every scope the merge touched has an ended run, or is verified at content that
+        includes it."""
+        if not all(r.word.ended for r in runs):
+            return False
         ended = {r.scope for r in runs if r.word.ended and r.word is not RunWord.SUPERSEDED}
         for reviewed in record.reviewed:
             if reviewed.scope in ended:

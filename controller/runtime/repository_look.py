@@ -46,9 +46,10 @@ class RepositoryLook:
             await self._note(replace(record, problem=text))
             raise InvalidInput(text, hint="scopes stay as they are; push the branch or change `branch:`")
         silent: ForgeError | None = None
+        merged: set[str] = set()
         try:
             # First: what a merge clears must be known before its scopes are looked at.
-            await self._pulls()
+            merged = await self._pulls()
         except ForgeError as e:
             silent = e
         if head != self._source.head or head != record.head:
@@ -56,6 +57,9 @@ class RepositoryLook:
             record = await self._moved(record, head)
         if dict(record.refs) != dict(refs):
             await self._note(replace(record, refs=dict(refs), head=head))
+        for scope in sorted(merged):
+            # Its run may have begun to wait before the forge called the pull request merged.
+            self._queue.add(f"scope:{scope}", Priority.WEBHOOK)
         if silent:
             raise silent
 
@@ -120,15 +124,19 @@ class RepositoryLook:
         for name in record.scopes:
             self._queue.add(f"scope:{name}", Priority.WEBHOOK)
 
-    async def _pulls(self) -> None:
+    async def _pulls(self) -> set[str]:
+        """Puts pull requests that moved into the queue; the scopes of those that were merged since the last look."""
+        merged: set[str] = set()
         for pull in await self._forge.pulls():
             known = await self._records.get(IprRecord, f"{self._source.name}/{pull.number}")
             if known and pull.state is PullState.MERGED and known.state != pull.state:
                 known = replace(at_merge(known, pull), final=False)
                 await self._records.save("ipr.merged", known)
+                merged.update(r.scope for r in known.reviewed)
                 self._queue.add(f"ipr:{self._source.name}/{pull.number}", Priority.PULL_REQUEST)
             elif self._needs_a_look(pull, known):
                 self._queue.add(f"ipr:{self._source.name}/{pull.number}", Priority.PULL_REQUEST)
+        return merged
 
     def _needs_a_look(self, pull: PullRequest, known: IprRecord | None) -> bool:
         if known is None:
