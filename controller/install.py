@@ -5,53 +5,29 @@ Part of the wiring: both doors, the controller and the standalone command line, 
 
 from __future__ import annotations
 
-import getpass
-import os
-import secrets as entropy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
-from controller.errors import AlmaError, InvalidInput
+import structlog
+
 from controller.journal.journal import Journal
 from controller.journal.lease import Leases, lock_state
 from controller.journal.lock import FileLock
-from controller.plan.resource import Allow, Kind
 from controller.redact import Redactor
 from controller.runtime.clock import Clock
 from controller.runtime.executor import Bounds, LocalExecutor
-from controller.runtime.observe import Observer
 from controller.runtime.planning import Planning
 from controller.runtime.records import Records
 from controller.runtime.run_log import RunLog
 from controller.runtime.secret_values import InstallSecrets
-from controller.seal import Key, make_key, read_key
-from controller.secret_store import SecretStore
+from controller.seal import Key
 from controller.settings import Settings
+from controller.targets import Targets, open_targets
 from controller.telemetry import Metrics
-from controller.token_bucket import TokenBucket
-from engines.engine import Binding, Engine
-from engines.registry import load_engine
+from engines.engine import Engine
 
-_SECRET_SCHEMES = ("env:", "file:")
-
-
-@dataclass(slots=True)
-class Targets:
-    """All targets of an install, ready to be read and planned against. Needs no lock and no journal."""
-
-    id: str
-    engines: Mapping[str, Engine]
-    engine_of: Mapping[str, str]
-    planning: Planning
-    secrets: InstallSecrets
-    key: Key
-    redact: Redactor
-
-    async def close(self) -> None:
-        for engine in self.engines.values():
-            await engine.close()
+_log = structlog.get_logger("install")
 
 
 @dataclass(slots=True)
@@ -83,89 +59,6 @@ class Install:
         self.lock.release()
 
 
-def state_dir(settings: Settings, option: str | None, environment: Mapping[str, str]) -> Path:
-    """`--state`, then the configuration (which holds `$ALMA_STATE`), then `$XDG_STATE_HOME/alma`."""
-    if option or settings.state:
-        return Path(str(option or settings.state)).expanduser().absolute()
-    base = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME", "/")) / ".local/state")
-    return Path(base) / "alma"
-
-
-def new_id() -> str:
-    """A run id: 12 lower-case letters and digits, unguessable."""
-    alphabet = "abcdefghijklmnopqrstuvwxyz234567"
-    return "".join(entropy.choice(alphabet) for _ in range(12))
-
-
-def install_id(settings: Settings, state: Path, *, configured: bool) -> str:
-    """The id in the configuration, else the one made once in STATE/id."""
-    if configured:
-        return settings.id
-    file = state / "id"
-    if not file.exists():
-        made = f"{_plain(getpass.getuser())}-{new_id()[:6]}"
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = file.with_name(f".id.{os.getpid()}")
-        fresh.write_text(made)
-        os.replace(fresh, file)
-    return file.read_text().strip()
-
-
-def _plain(name: str) -> str:
-    return "".join(c for c in name.lower() if c.isascii() and c.isalnum())[:20] or "alma"
-
-
-def install_key(settings: Settings, state: Path) -> Key:
-    """The key of `key_file`, else STATE/key, which is made when it is not there."""
-    path = Path(settings.key_file).expanduser() if settings.key_file else state / "key"
-    if not settings.key_file and not path.exists():
-        make_key(path)
-    return read_key(path)
-
-
-def open_targets(
-    settings: Settings,
-    state: Path,
-    environment: Mapping[str, str],
-    clock: Clock,
-    metrics: Metrics,
-    *,
-    configured: bool = True,
-) -> Targets:
-    """Connects to none of them yet. Raises InvalidInput for a target whose configuration is wrong."""
-    key = install_key(settings, state)
-    known = InstallSecrets(SecretStore(environment, tuple(settings.secret_refs())), key.mask)
-    redact = Redactor(known.known)
-    name = install_id(settings, state, configured=configured)
-    own = resolve_own(settings, environment)
-    known.learn(own.values())
-    engines = {
-        target: load_engine(entry.engine).open(
-            Binding(
-                install=name,
-                target=target,
-                config=_config(settings, target, own),
-                mask=key.mask,
-                redact=redact,
-                clock=clock.now_s,
-                state_dir=state,
-                registries={h: (r.username, own[r.password]) for h, r in settings.registries.items()},
-            )
-        )
-        for target, entry in settings.targets.items()
-    }
-    engine_of = {t: settings.targets[t].engine for t in engines}
-    rate = settings.reconcile.target_rate
-    buckets = {t: TokenBucket(rate.per_minute, rate.burst, clock.now_s) for t in engines}
-    observer = Observer(engines, engine_of, buckets, metrics, clock)
-    planning = Planning(name, engines, engine_of, kinds_of(engine_of.values()), observer, known, _today(clock))
-    return Targets(name, engines, engine_of, planning, known, key, redact)
-
-
-def _today(clock: Clock) -> Callable[[], date]:
-    return lambda: clock.wall().date()
-
-
 async def open_install(
     settings: Settings,
     state: Path,
@@ -179,7 +72,7 @@ async def open_install(
     `state`."""
     lock = lock_state(state)
     try:
-        targets = open_targets(settings, state, environment, clock, metrics, configured=configured)
+        targets = open_targets(settings, state, environment, clock, metrics, _log_defect, configured=configured)
         url = settings.journal or f"sqlite:///{state / 'alma.db'}"
         journal = await Journal.open(url, now=clock.wall)
     except BaseException:
@@ -208,47 +101,11 @@ async def open_install(
     )
 
 
-def kinds_of(engines: Iterable[str]) -> dict[str, Mapping[str, Kind]]:
-    """Engine name → its kinds. Loads the plug-ins, opens nothing."""
-    names = sorted(set(engines))
-    return {name: load_engine(name).kinds for name in names}
-
-
-def resolve_own(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """The server's own secret references → values. Raises InvalidInput naming every one that is missing."""
-    refs = sorted(settings.secret_refs())
-    store = SecretStore(environment)
-    missing, values = [], {}
-    for ref in refs:
-        try:
-            values[ref] = _own_value(store, ref, environment)
-        except AlmaError as e:
-            missing.append(str(e))
-    if missing:
-        raise InvalidInput("; ".join(missing), hint="alma config show names where each is used")
-    return values
-
-
-def _own_value(store: SecretStore, ref: str, environment: Mapping[str, str]) -> str:
-    if ref.startswith("env:"):
-        name = ref.removeprefix("env:")
-        if name not in environment:
-            raise InvalidInput(f"${name} is not set and the server configuration needs it")
-        return environment[name]
-    return store.resolve([ref], [ref])[ref]
-
-
-def _config(settings: Settings, target: str, own: Mapping[str, str]) -> dict[str, object]:
-    """The target's entry with its own secrets resolved."""
-    entry = settings.targets[target].model_dump()
-    return {k: own.get(v, v) if isinstance(v, str) and v.startswith(_SECRET_SCHEMES) else v for k, v in entry.items()}
+def _log_defect(target: str) -> None:
+    """Called where the exception is at hand; its text may hold anything and goes to the log only (I28)."""
+    _log.exception("defect of an engine", target=target)
 
 
 def _bounds(settings: Settings) -> Bounds:
     r = settings.reconcile
     return Bounds(r.in_flight, float(r.step_timeout), float(r.health_timeout))
-
-
-def everything_allowed(targets: tuple[str, ...]) -> Allow:
-    """Standalone: the caller's own credentials are the authority (I1), so everything they could do by hand."""
-    return Allow(targets, ("env:*", "file:/**"), {})

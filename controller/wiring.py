@@ -16,7 +16,7 @@ from controller.forges.registry import open_forge
 from controller.git.credentials import GitCredentials, configure_git
 from controller.git.repository import Mirror
 from controller.git.watcher import watch
-from controller.install import Install, Targets, everything_allowed, new_id, resolve_own
+from controller.install import Install
 from controller.local_forge import JournalStore, MirrorGit
 from controller.operations.access import Role, RoleRules, os_actor, role_of
 from controller.operations.answering import CommentDesk
@@ -44,6 +44,7 @@ from controller.runtime.source import GitSource, Granted, RepositorySource
 from controller.runtime.step_values import AllowOf, StepFiller
 from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
+from controller.targets import everything_allowed, new_id, resolve_own, targets_of
 
 _GIT_TIMEOUT_S = 60.0
 
@@ -239,15 +240,6 @@ def standalone_desk(install: Install) -> Desk:
     """What the command line answers without a controller: readings and the acts that only change records."""
     about = Context(install.records, WorkQueue(install.clock), install.executor, install.clock)
     return Desk(about, orphans=OrphanDesk(about, standalone(install, getpass.getuser()), targets_of(install)))
-
-
-def targets_of(install: Install | Targets, only: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
-    """Engine → its targets, in the order of the configuration."""
-    targets: dict[str, tuple[str, ...]] = {}
-    for target, engine in install.engine_of.items():
-        if only is None or target in only:
-            targets[engine] = (*targets.get(engine, ()), target)
-    return targets
 
 
 async def _open_repository(

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from controller.cli.main import run
-from controller.install import everything_allowed, kinds_of
 from controller.plan.change import Plan
 from controller.plan.graph import Placement, desired_graph
 from controller.plan.resource import Snapshot
@@ -25,6 +24,7 @@ from controller.review.audit import audit
 from controller.review.finding import Severity
 from controller.review.rules.rule import ScopeView
 from controller.runtime.folder import read_folder
+from controller.targets import everything_allowed, kinds_of
 from tests.servers.busybox_image import root_file_system
 from tests.servers.dockerd import DockerDaemon
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from graphlib import TopologicalSorter
 from typing import Any, TypeVar
 
 import click
 
 from controller.blueprint.repository import ScopeConfig
 from controller.cli.live import Watch, print_result
+from controller.cli.scopes import coming_before, ordered, wanted_by_hand
 from controller.cli.show import interactive, print_plans
 from controller.errors import InvalidInput, RefusedByPolicy
-from controller.install import Install, Targets, everything_allowed
+from controller.install import Install
 from controller.operations.deploy import Standalone
 from controller.plan.limits import PruneLimits
 from controller.review.plan_text import DIGEST_SHOWN
@@ -26,7 +26,6 @@ from controller.runtime.planning import Planned, Wanted
 from controller.runtime.records import RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
 from controller.runtime.source import policy_of
-from controller.wiring import targets_of
 
 _TYPED = 8  # characters of a digest that a person types
 _BY = "the person at the terminal"
@@ -81,7 +80,7 @@ class Hand:
 
     async def work(self) -> int:
         """0 when every scope is as it should be, 1 when one failed or the person said no."""
-        before = _before(self.folder, taking_away=self.taking_away)
+        before = coming_before(self.folder, taking_away=self.taking_away)
         order = ordered(self.folder, before)
         planned = [await self._plan(scope) for scope in order]
         print_plans([p.plan for p in planned], "text")
@@ -161,26 +160,6 @@ async def finish_unfinished(install: Install, desk: Standalone, watch: Watch) ->
             run = await stoppable(install, watch, desk.finish(record))
             if run is not None:
                 print_result(run)
-
-
-def wanted_by_hand(targets: Install | Targets, folder: Folder, scope: ScopeConfig) -> Wanted:
-    """What a scope of the folder wants when the caller may ask for everything. Raises InvalidInput."""
-    return folder.wanted(scope, targets_of(targets), everything_allowed(tuple(targets.engines)))
-
-
-def ordered(folder: Folder, before: Mapping[str, set[str]] | None = None) -> list[ScopeConfig]:
-    """The scopes of the folder, each after those that come before it (`depends_on` where nothing else is given)."""
-    edges = _before(folder, taking_away=False) if before is None else before
-    by_name = {s.name: s for s in folder.repository.scopes}
-    return [by_name[name] for name in TopologicalSorter(edges).static_order()]
-
-
-def _before(folder: Folder, *, taking_away: bool) -> dict[str, set[str]]:
-    """Scope → those that come before it: what it depends on, or, when taking away, what depends on it."""
-    scopes = folder.repository.scopes
-    if not taking_away:
-        return {s.name: set(s.depends_on) for s in scopes}
-    return {s.name: {o.name for o in scopes if s.name in o.depends_on} for s in scopes}
 
 
 def _why(run: RunRecord, again: str) -> None:

@@ -14,9 +14,7 @@ from controller.cli.plan import plan_folder
 from controller.cli.session import (
     ask,
     blocking,
-    caller,
     controller_socket,
-    install_here,
     name_unfinished,
     scopes_here,
     settings_of,
@@ -24,6 +22,7 @@ from controller.cli.session import (
     targets_here,
 )
 from controller.cli.show import print_listed, print_plans
+from controller.cli.standalone import caller, install_here
 from controller.errors import RefusedByPolicy
 from controller.runtime.folder import Folder, read_folder
 from controller.settings import Loaded
@@ -85,7 +84,7 @@ def _refuse_beside_controller(state: Path, instead: str) -> None:
 
 
 async def _only_plan(loaded: Loaded, state: Path, folder: Folder) -> int:
-    remembered = await scopes_here(loaded, state)
+    remembered = scopes_here(loaded, state)
     name_unfinished(list(remembered.values()))
     async with targets_here(loaded, state) as targets:
         print_plans([p.plan for _, p in await plan_folder(targets, folder, remembered)], "text")

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
-from controller.cli.by_hand import ordered, wanted_by_hand
-from controller.cli.session import (
-    blocking,
-    commit_named,
-    name_unfinished,
-    repository_around,
-    scopes_here,
-    settings_of,
-    state_of,
-    targets_here,
-)
+from controller.cli.scopes import ordered, wanted_by_hand
+from controller.cli.session import blocking, name_unfinished, scopes_here, settings_of, state_of, targets_here
 from controller.cli.show import print_json, print_plans
 from controller.errors import InvalidInput
-from controller.install import Targets, everything_allowed, kinds_of
 from controller.plan.change import Plan
 from controller.plan.graph import Placement, desired_graph
-from controller.review.cost import Cost, cost
-from controller.review.price_book import default_book
-from controller.review.price_file import read_prices
-from controller.review.wording import money_text
-from controller.runtime.folder import Folder, read_folder, read_revision
+from controller.runtime.folder import Folder, read_folder
 from controller.runtime.planning import Planned, Wanted
 from controller.runtime.records import ScopeRecord
 from controller.settings import Loaded
+from controller.targets import Targets, everything_allowed, kinds_of
 
 
 @click.command()
@@ -95,8 +84,8 @@ def plan(ctx: click.Context, path: Path, ref: str | None, output: str, with_cost
     state = state_of(ctx, loaded)
 
     async def work() -> tuple[Folder, list[tuple[Wanted, Planned]]]:
-        folder = read_folder(path) if ref is None else await folder_at(path, state, ref)
-        remembered = await scopes_here(loaded, state)
+        folder = read_folder(path) if ref is None else await _with("checkout").folder_at(path, state, ref)
+        remembered = scopes_here(loaded, state)
         name_unfinished(list(remembered.values()))
         async with targets_here(loaded, state) as targets:
             return folder, await plan_folder(targets, folder, remembered)
@@ -105,14 +94,13 @@ def plan(ctx: click.Context, path: Path, ref: str | None, output: str, with_cost
     plans = [p.plan for _, p in planned]
     _print(plans, output)
     if with_cost:
-        _print_costs(folder, [w for w, _ in planned])
+        _with("costs").print_costs(folder, [w for w, _ in planned])
     return 2 if detailed_exitcode and any(p.changes for p in plans) else 0
 
 
-async def folder_at(path: Path, state: Path, ref: str) -> Folder:
-    """The folder as it was at a commit or branch."""
-    async with repository_around(path, state) as mirror:
-        return await read_revision(path.absolute(), mirror, await commit_named(mirror, ref))
+def _with(module: str) -> Any:
+    """What an option alone needs, loaded only with it: Git for --ref, prices for --cost."""
+    return import_module(f"controller.cli.{module}")
 
 
 async def plan_folder(
@@ -135,22 +123,3 @@ def _print(plans: list[Plan], output: str) -> None:
         click.echo(f"### {one.scope}\n\n```diff")
         print_plans([one], "text")
         click.echo("```\n")
-
-
-def _print_costs(folder: Folder, wanted: list[Wanted]) -> None:
-    book = default_book()
-    name = folder.repository.prices
-    if name and name in folder.files:
-        book = read_prices(folder.files[name], name, book)
-    for one in wanted:
-        _print_cost(one.scope, cost(book, None, one.entries))
-
-
-def _print_cost(scope: str, told: Cost) -> None:
-    click.secho(f"\nCost of {scope} per month", bold=True)
-    for line in told.lines:
-        if line.after is not None:
-            click.echo(f"  {line.resource:<40} {money_text(line.after, told.currency):>14}")
-    click.echo(f"  {'total':<40} {money_text(told.total_after, told.currency):>14}")
-    for resource, why in told.unpriced:
-        click.echo(f"  {resource:<40} {'not priced':>14}  {why}")

@@ -9,20 +9,11 @@ from typing import Any
 
 import click
 
-from controller.cli.session import (
-    blocking,
-    commit_named,
-    name_unfinished,
-    repository_around,
-    scopes_here,
-    settings_of,
-    state_of,
-    targets_here,
-)
+from controller.cli.checkout import commit_named, repository_around
+from controller.cli.session import blocking, name_unfinished, scopes_here, settings_of, state_of, targets_here
 from controller.cli.show import print_json
 from controller.errors import InvalidInput, Place, Problem, Unreachable
 from controller.git.repository import Mirror
-from controller.install import Targets, everything_allowed
 from controller.plan.codec import to_json
 from controller.review.markdown import comment
 from controller.review.plan_text import plan_json
@@ -34,7 +25,8 @@ from controller.runtime.records import ScopeRecord
 from controller.runtime.reviewing import Reviewing
 from controller.runtime.source import TREE, Granted, RepositorySource
 from controller.settings import Loaded
-from controller.wiring import PlainNarrator, targets_of
+from controller.targets import Targets, everything_allowed, targets_of
+from controller.wiring import PlainNarrator
 
 Json = Any
 
@@ -74,7 +66,7 @@ def review(ctx: click.Context, path: Path, base: str, head: str, output: str) ->
 async def _reviewed(loaded: Loaded, state: Path, path: Path, base: str, head: str) -> Review:
     if not path.exists():
         raise InvalidInput(f"{path}: no such file or folder", hint="name a Git repository or a folder in one")
-    remembered = await scopes_here(loaded, state)
+    remembered = scopes_here(loaded, state)
     name_unfinished(list(remembered.values()))
     async with repository_around(path, state) as mirror, targets_here(loaded, state) as targets:
         onto, merged, from_ = await _revisions(mirror, base, head)

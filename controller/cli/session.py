@@ -1,34 +1,29 @@
-"""What every command needs: settings, the state folder, and whether a controller runs there."""
+"""What every command needs: settings, the state folder, and whether a controller runs there. Loads no database."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import getpass
-import hashlib
 import json
 import os
 import socket
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from controller.errors import AlmaError, InvalidInput, Unreachable
-from controller.git.credentials import configure_git
-from controller.git.repository import Mirror
-from controller.install import Install, Targets, open_install, open_targets, state_dir
-from controller.journal.database import database_path
-from controller.journal.journal import Journal
-from controller.journal.lock import LockHeld
+from controller.errors import AlmaError, Unreachable
+from controller.journal.glance import documents_at
+from controller.journal.place import database_path
+from controller.plan.codec import from_json
 from controller.runtime.clock import SystemClock
-from controller.runtime.records import Records, ScopeRecord
+from controller.runtime.records import ScopeRecord
 from controller.settings import Loaded, TargetSettings, load_settings
-from controller.telemetry import Metrics
-from controller.web.socket import actor_of_uid
-from controller.wiring import standalone_desk
+from controller.targets import Targets, open_targets, state_dir
 
 Json = Any
 T = TypeVar("T")
@@ -42,6 +37,22 @@ class Told(AlmaError):
     def __init__(self, message: str, hint: str, exit_code: int) -> None:
         super().__init__(message, hint=hint)
         self.exit_code = exit_code
+
+
+class Unmeasured:
+    """One command has no metrics."""
+
+    def gauge(self, name: str, value: float, *labels: str) -> None:
+        return None
+
+    def observe(self, name: str, seconds: float, *labels: str) -> None:
+        return None
+
+
+def _show_defect(target: str) -> None:
+    """Of an engine, while it is handled: shown to who asked for it."""
+    if os.environ.get("ALMA_DEBUG"):
+        traceback.print_exc()
 
 
 def settings_of(ctx: click.Context) -> Loaded:
@@ -82,57 +93,16 @@ def controller_socket(state: Path) -> Path | None:
 
 
 @asynccontextmanager
-async def install_here(loaded: Loaded, state: Path) -> AsyncIterator[Install]:
-    """Open the install for one command, under the state lock."""
-    install = await open_install(
-        loaded.settings, state, os.environ, SystemClock(), Metrics(), configured=loaded.file is not None
-    )
-    try:
-        yield install
-    finally:
-        await install.close()
-
-
-@asynccontextmanager
 async def targets_here(loaded: Loaded, state: Path) -> AsyncIterator[Targets]:
     """Open the targets to read them; a controller may run beside it."""
     configured = loaded.file is not None
-    targets = open_targets(loaded.settings, state, os.environ, SystemClock(), Metrics(), configured=configured)
+    targets = open_targets(
+        loaded.settings, state, os.environ, SystemClock(), Unmeasured(), _show_defect, configured=configured
+    )
     try:
         yield targets
     finally:
         await targets.close()
-
-
-@asynccontextmanager
-async def repository_around(path: Path, state: Path) -> AsyncIterator[Mirror]:
-    """The Git repository that `path` lies in, read from its objects, never from its work tree."""
-    root = next((p for p in (path.absolute(), *path.absolute().parents) if (p / ".git").exists()), None)
-    bare = path.absolute() if (path / "HEAD").is_file() and (path / "refs").is_dir() else None
-    if root is None and bare is None:
-        raise InvalidInput(f"{path} is in no Git repository", hint="leave --ref away to plan the folder as it is")
-    configure_git(60_000)
-    source = bare or root
-    mirror = Mirror.open(
-        state / "mirrors" / f"folder-{hashlib.sha256(str(source).encode()).hexdigest()[:12]}.git", str(source)
-    )
-    try:
-        await mirror.fetch((await mirror.refs()).branches)
-        yield mirror
-    finally:
-        await mirror.close()
-
-
-async def commit_named(mirror: Mirror, name: str) -> str:
-    """The commit of a branch, or of a full or shortened id. Raises InvalidInput."""
-    listing = await mirror.refs()
-    if name in listing.branches:
-        return listing.branches[name]
-    for head in listing.branches.values():
-        found = next((c.id for c in await mirror.log("", None, head) if len(name) >= 7 and c.id.startswith(name)), None)
-        if found:
-            return found
-    raise InvalidInput(f"{name} is no branch and no commit of a branch", hint="git log shows them")
 
 
 def ask_controller(path: Path, verb: str, args: Mapping[str, Json]) -> Json:
@@ -156,15 +126,8 @@ def ask(loaded: Loaded, state: Path, verb: str, args: Mapping[str, Json]) -> Jso
     path = controller_socket(state)
     if path is not None:
         return ask_controller(path, verb, args)
-
-    async def work() -> Json:
-        async with install_here(loaded, state) as install:
-            if verb not in ("retry", "destroy"):
-                name_unfinished(await install.records.all(ScopeRecord))
-            desk = standalone_desk(install)
-            return await desk.call(actor_of_uid(os.getuid(), os.getgid()), verb, args)
-
-    return blocking(work)
+    # What works without a controller is most of the program: a question to one that runs does not load it.
+    return import_module("controller.cli.standalone").ask_here(loaded, state, verb, args)
 
 
 def name_unfinished(records: Sequence[ScopeRecord]) -> None:
@@ -176,24 +139,12 @@ def name_unfinished(records: Sequence[ScopeRecord]) -> None:
             )
 
 
-async def scopes_here(loaded: Loaded, state: Path) -> Mapping[str, ScopeRecord]:
-    """What the state folder remembers of scopes: nothing while another process works with it, or when it is new."""
+def scopes_here(loaded: Loaded, state: Path) -> Mapping[str, ScopeRecord]:
+    """What the state folder remembers of scopes; nothing beside a controller, which tells of its runs itself."""
     url = loaded.settings.journal or f"sqlite:///{state / 'alma.db'}"
-    if controller_socket(state) is not None or not database_path(url).exists():
+    if controller_socket(state) is not None:
         return {}
-    try:
-        journal = await Journal.open(url, now=SystemClock().wall)
-    except LockHeld:
-        return {}
-    try:
-        records = await Records(journal).all(ScopeRecord)
-    finally:
-        await journal.close()
-    return {r.scope: r for r in records}
-
-
-def caller() -> str:
-    return f"os:{getpass.getuser()}"
+    return {name: from_json(ScopeRecord, body) for name, body in documents_at(database_path(url), "scope").items()}
 
 
 def blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -10,34 +10,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from controller.errors import InvalidInput
-from controller.journal.failure import JournalDamaged, JournalTooNew, JournalUnavailable, explained, translated
-from controller.journal.tables import SCHEMA
+from controller.journal.failure import JournalDamaged, JournalTooNew, JournalUnavailable, explained
+from controller.journal.place import SCHEMA
 
 _KNOWN = ("0001",)  # every schema this code can bring up to SCHEMA
 _READERS_MAX = 4
-
-
-def database_path(url: str) -> Path:
-    """The file behind `sqlite:////absolute/path`. Raises InvalidInput for any other URL, and for options in it:
-    none of them could make the journal safer."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise InvalidInput("journal: not a database URL", hint=_HINT) from None
-    path = parsed.database or ""
-    if parsed.drivername != "sqlite" or not path or path == ":memory:":
-        raise InvalidInput("journal: only a SQLite file is supported", hint=_HINT)
-    if parsed.query:
-        raise InvalidInput("journal: options in the URL are not supported", hint=_HINT)
-    return Path(path).absolute()
-
-
-_HINT = "write sqlite:////var/lib/alma/alma.db (four slashes before an absolute path)"
 
 
 class Database:
@@ -124,7 +105,7 @@ class _translating:  # noqa: N801 - reads as the verb it is in `with`
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, DBAPIError):
-            raise translated(error) from None
+            raise explained(error.orig) from None
         if isinstance(error, sqlite3.Error):
             raise explained(error) from None
         if isinstance(error, UnicodeDecodeError):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError
-
 from controller.errors import AlmaError
 
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_FORMAT")
@@ -50,13 +48,8 @@ class StaleStream(AlmaError):
         self.stream, self.expected, self.actual = stream, expected, actual
 
 
-def translated(error: DBAPIError) -> AlmaError:
-    """The database's error in our words. Its own text is dropped: it may quote a row."""
-    return explained(error.orig)
-
-
 def explained(error: BaseException | None) -> AlmaError:
-    """As `translated`, for an error of the driver itself."""
+    """The driver's error in our words. Its own text is dropped: it may quote a row."""
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     if name.startswith(_DAMAGE) or _unreadable(error, name):
         return JournalDamaged(f"the database reports {name}")

@@ -17,10 +17,11 @@ from controller.errors import AlmaError
 from controller.journal.anchor import AnchorFile, Head
 from controller.journal.chain import ChainReport, Json, Row, canonical, document_digest, text_digest
 from controller.journal.commit import Request, drafted, fail, tell, write
-from controller.journal.database import Database, create_file, database_path
+from controller.journal.database import Database, create_file
 from controller.journal.examine import examine, rows_after, standing_of
 from controller.journal.failure import JournalDamaged, JournalUnavailable
 from controller.journal.lock import FileLock
+from controller.journal.place import database_path
 from controller.journal.projections import SEALED_OP, Document, Draft, Entry, Recorded, Standing
 from controller.journal.tables import DOCUMENTS, RECORDS, SEALED
 

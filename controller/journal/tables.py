@@ -1,10 +1,8 @@
-"""The tables, and the schema version that this code reads and writes."""
+"""The tables of the newest schema."""
 
 from __future__ import annotations
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
-
-SCHEMA = "0001"  # of the newest file in migrations/versions
 
 METADATA = MetaData()
 

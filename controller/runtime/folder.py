@@ -14,11 +14,10 @@ from controller.blueprint.limits import DEFAULT_LIMITS
 from controller.blueprint.loader import check_sizes, load_scope
 from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeConfig, blueprint_files, load_repository
 from controller.errors import InvalidInput, Place, Problem
-from controller.git.repository import Mirror
 from controller.plan.resource import Allow
 from controller.runtime.planning import Wanted
 
-_SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +86,8 @@ def _names(root: Path) -> Iterator[str]:
         below[:] = sorted(d for d in below if not d.startswith(".") and not (Path(folder) / d).is_symlink())
         for name in names:
             full = Path(folder) / name
-            if name.endswith(_SUFFIXES) and not name.startswith("."):
+            if name.endswith(SUFFIXES) and not name.startswith("."):
                 relative = full.relative_to(root).as_posix()
                 if not stat.S_ISREG(full.lstat().st_mode):
                     raise InvalidInput([Problem(Place(relative), "is a link or no regular file; it is not followed")])
                 yield relative
-
-
-async def read_revision(root: Path, mirror: Mirror, commit: str) -> Folder:
-    """The files of a commit, read from Git objects (I35). `root` names the scope where there is no alma.yaml."""
-    files = dict(await mirror.files(commit, "", _SUFFIXES))
-    text = files.pop(REPOSITORY_FILE, None)
-    return Folder(root, load_repository(text, default_scope=scope_name(root)), files)

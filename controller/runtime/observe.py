@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-import structlog
+from typing import Protocol, TypeAlias
 
 from controller.plan.resource import Snapshot
 from controller.runtime.clock import Clock
-from controller.telemetry import Metrics
 from controller.token_bucket import TokenBucket
 from engines.engine import Ask, Engine, EngineError
 
-_log = structlog.get_logger("observe")
+OnDefect: TypeAlias = Callable[[str], None]  # target; called while the exception is being handled
 _TOGETHER = 8  # targets read at once
+
+
+class Measures(Protocol):
+    """Where readings are counted: the metrics of a controller, nothing for a single command."""
+
+    def gauge(self, name: str, value: float, *labels: str) -> None: ...
+
+    def observe(self, name: str, seconds: float, *labels: str) -> None: ...
 
 
 class TargetUnreadable(Exception):
@@ -42,11 +48,12 @@ class Observer:
         engines: Mapping[str, Engine],
         engine_of: Mapping[str, str],
         buckets: Mapping[str, TokenBucket],
-        metrics: Metrics,
+        measures: Measures,
         clock: Clock,
+        on_defect: OnDefect,
     ) -> None:
         self._engines, self._engine_of, self._buckets = engines, engine_of, buckets
-        self._metrics, self._clock = metrics, clock
+        self._measures, self._clock, self._on_defect = measures, clock, on_defect
         self._gathering: dict[str, _Gathering] = {}
         self._reading: dict[str, asyncio.Lock] = {t: asyncio.Lock() for t in engines}
         self._slots = asyncio.Semaphore(_TOGETHER)
@@ -75,27 +82,27 @@ class Observer:
         bucket = self._buckets[target]
         while not bucket.take():
             await self._clock.sleep(bucket.wait_s() + 0.001)
-        self._metrics.gauge("alma_token_bucket_tokens", bucket.tokens, f"target:{target}")
+        self._measures.gauge("alma_token_bucket_tokens", bucket.tokens, f"target:{target}")
 
     async def _settle(self, target: str, gathered: _Gathering) -> None:
         began_s = self._clock.now_s()
         try:
             gathered.answer.set_result(await self._engines[target].observe(_union(gathered.asks)))
-            self._metrics.gauge("alma_engine_up", 1, target)
+            self._measures.gauge("alma_engine_up", 1, target)
         except EngineError as e:
-            self._metrics.gauge("alma_engine_up", 0, target)
+            self._measures.gauge("alma_engine_up", 0, target)
             gathered.answer.set_exception(TargetUnreadable(target, str(e)))
         except asyncio.CancelledError:
             gathered.answer.cancel()
             raise
         except Exception as e:
             # Whoever joined this reading must hear of it too; the text may hold anything and is not shown (I28).
-            _log.exception("defect of an engine", target=target)
-            self._metrics.gauge("alma_engine_up", 0, target)
+            self._on_defect(target)
+            self._measures.gauge("alma_engine_up", 0, target)
             gathered.answer.set_exception(TargetUnreadable(target, f"a defect ({type(e).__name__}); the log says more"))
         finally:
             spent_s = self._clock.now_s() - began_s
-            self._metrics.observe("alma_engine_request_duration_seconds", spent_s, self._engine_of[target], "observe")
+            self._measures.observe("alma_engine_request_duration_seconds", spent_s, self._engine_of[target], "observe")
 
 
 def _union(asks: list[Ask]) -> Ask:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from controller.blueprint.value import Output
-from controller.journal.journal import Journal
 from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
 from controller.plan.health import HealthState, SyncState
 from controller.plan.limits import Listed
 from controller.runtime.run import RunWord
+
+if TYPE_CHECKING:  # commands that only read documents load no database
+    from controller.journal.journal import Journal
 
 R = TypeVar("R", "ScopeRecord", "RunRecord", "IprRecord", "RepositoryRecord")
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from docker.errors import DockerException
 from requests import RequestException
 
-from controller.install import everything_allowed, open_targets
 from controller.runtime.clock import SystemClock
 from controller.runtime.folder import read_folder
 from controller.settings import Settings
+from controller.targets import everything_allowed, open_targets
 from controller.telemetry import Metrics
 from tests.bench.measuring import ALMA, Taken, process, quiet, seconds
 from tests.bench.row import Row, against, at_most, beside
@@ -178,7 +178,7 @@ async def _in_loop(url: str, folder: Path) -> list[float]:
     """What a pass of a running controller takes: connections, code and caches are warm."""
     settings = Settings.model_validate({"targets": {"docker": {"engine": "docker", "url": url}}})
     state = folder / "state" / "alma"
-    made = open_targets(settings, state, os.environ, SystemClock(), Metrics(), configured=False)
+    made = open_targets(settings, state, os.environ, SystemClock(), Metrics(), print, configured=False)
     read = read_folder(folder / "shop")
     scope = read.repository.scopes[0]
     wanted = read.wanted(scope, {"docker": ("docker",)}, everything_allowed(("docker",)))

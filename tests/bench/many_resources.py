@@ -15,10 +15,10 @@ from pathlib import Path
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
 from controller.blueprint.loader import load_scope
 from controller.blueprint.repository import load_repository
-from controller.install import everything_allowed, open_targets
 from controller.runtime.clock import SystemClock
 from controller.runtime.planning import Wanted
 from controller.settings import Settings
+from controller.targets import everything_allowed, open_targets
 from controller.telemetry import Metrics
 from tests.bench.measuring import peak_mb
 
@@ -58,7 +58,7 @@ def raised(count: int) -> Limits:
 async def measure(written: Mapping[str, bytes], limits: Limits, state: Path) -> dict[str, float]:
     """Seconds to load, seconds to plan, and how many changes came out."""
     settings = Settings.model_validate({"targets": {"sim": {"engine": "simulation"}}})
-    targets = open_targets(settings, state, {}, SystemClock(), Metrics())
+    targets = open_targets(settings, state, {}, SystemClock(), Metrics(), print)
     started_s = time.perf_counter()
     scope = load_repository(None, default_scope="prod").scopes[0]
     entries = load_scope(written, scope, limits).entries

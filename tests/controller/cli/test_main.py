@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,24 @@ def test_light_commands_import_nothing_heavy(words: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert done.stderr.strip() == "[]"
+
+
+_ONLY_RUNS_NEED = ("sqlalchemy", "structlog", "rich", "prometheus_client", "pygit2", "jinja2", "httpx2", "networkx")
+
+
+@pytest.mark.parametrize("engine", ["simulation", "docker"])
+def test_a_plan_imports_nothing_that_only_a_run_needs(tmp_path: Path, engine: str) -> None:
+    (tmp_path / "b.yaml").write_text(f"name: b\nprovider: {engine}\nresources: []\n")
+    code = (
+        "import sys\nfrom controller.cli.main import run\n"
+        f"run(['--state', {str(tmp_path / 'state')!r}, 'plan', {str(tmp_path)!r}])\n"
+        f"print([m for m in {_ONLY_RUNS_NEED!r} if m in sys.modules], file=sys.stderr)"
+    )
+    nowhere = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=nowhere, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr.strip().splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ from sqlalchemy import Engine, create_engine, inspect
 
 from controller.errors import InvalidInput
 from controller.journal import migrations
-from controller.journal.database import database_path, require_durable
+from controller.journal.database import require_durable
 from controller.journal.failure import JournalDamaged, JournalTooNew, JournalUnavailable, StaleStream
 from controller.journal.journal import Document, Entry, Journal
 from controller.journal.lock import LockHeld
-from controller.journal.tables import METADATA, SCHEMA
+from controller.journal.place import SCHEMA, database_path
+from controller.journal.tables import METADATA
 from tests.controller.journal.clocks import noon
 
 

@@ -207,8 +207,11 @@ class _Odd:
 async def test_a_defect_of_an_engine_leaves_nobody_waiting_for_its_reading() -> None:
     engines: Any = {"t": _Odd()}
     clock = VirtualClock()
-    observer = Observer(engines, {"t": "odd"}, {"t": TokenBucket(600, 50, clock.now_s)}, Metrics(), clock)
+    defects: list[str] = []
+    buckets = {"t": TokenBucket(600, 50, clock.now_s)}
+    observer = Observer(engines, {"t": "odd"}, buckets, Metrics(), clock, defects.append)
     ask = Ask(install="home", scopes=frozenset(), keys=frozenset(), claims=frozenset())
     reads = [asyncio.ensure_future(observer.read({"t": ask})) for _ in range(3)]
     results = await asyncio.wait_for(asyncio.gather(*reads, return_exceptions=True), 2)
     assert [type(r) for r in results] == [TargetUnreadable] * 3
+    assert set(defects) == {"t"}

@@ -1,0 +1,189 @@
+"""The targets of one install, opened to be read and planned against. Needs no lock and no journal.
+
+Part of the wiring, and all of it that `alma plan` loads: nothing here may import what only a run needs.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets as entropy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Protocol
+
+from controller.errors import AlmaError, InvalidInput
+from controller.plan.resource import Allow, Kind
+from controller.redact import Redactor
+from controller.runtime.clock import Clock
+from controller.runtime.observe import Measures, Observer, OnDefect
+from controller.runtime.planning import Planning
+from controller.runtime.secret_values import InstallSecrets
+from controller.seal import Key, make_key, read_key
+from controller.secret_store import SecretStore
+from controller.settings import Settings
+from controller.token_bucket import TokenBucket
+from engines.engine import Binding, Engine
+from engines.registry import load_engine
+
+_SECRET_SCHEMES = ("env:", "file:")
+
+
+@dataclass(slots=True)
+class Targets:
+    """All targets of an install, ready to be read and planned against. Needs no lock and no journal."""
+
+    id: str
+    engines: Mapping[str, Engine]
+    engine_of: Mapping[str, str]
+    planning: Planning
+    secrets: InstallSecrets
+    key: Key
+    redact: Redactor
+
+    async def close(self) -> None:
+        for engine in self.engines.values():
+            await engine.close()
+
+
+class HasTargets(Protocol):
+    """Whatever knows its targets by name and engine."""
+
+    @property
+    def engine_of(self) -> Mapping[str, str]: ...
+
+
+def targets_of(targets: HasTargets, only: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
+    """Engine → its targets, in the order of the configuration."""
+    found: dict[str, tuple[str, ...]] = {}
+    for target, engine in targets.engine_of.items():
+        if only is None or target in only:
+            found[engine] = (*found.get(engine, ()), target)
+    return found
+
+
+def state_dir(settings: Settings, option: str | None, environment: Mapping[str, str]) -> Path:
+    """`--state`, then the configuration (which holds `$ALMA_STATE`), then `$XDG_STATE_HOME/alma`."""
+    if option or settings.state:
+        return Path(str(option or settings.state)).expanduser().absolute()
+    base = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME", "/")) / ".local/state")
+    return Path(base) / "alma"
+
+
+def new_id() -> str:
+    """A run id: 12 lower-case letters and digits, unguessable."""
+    alphabet = "abcdefghijklmnopqrstuvwxyz234567"
+    return "".join(entropy.choice(alphabet) for _ in range(12))
+
+
+def install_id(settings: Settings, state: Path, *, configured: bool) -> str:
+    """The id in the configuration, else the one made once in STATE/id."""
+    if configured:
+        return settings.id
+    file = state / "id"
+    if not file.exists():
+        made = f"{_plain(getpass.getuser())}-{new_id()[:6]}"
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = file.with_name(f".id.{os.getpid()}")
+        fresh.write_text(made)
+        os.replace(fresh, file)
+    return file.read_text().strip()
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isascii() and c.isalnum())[:20] or "alma"
+
+
+def install_key(settings: Settings, state: Path) -> Key:
+    """The key of `key_file`, else STATE/key, which is made when it is not there."""
+    path = Path(settings.key_file).expanduser() if settings.key_file else state / "key"
+    if not settings.key_file and not path.exists():
+        make_key(path)
+    return read_key(path)
+
+
+def open_targets(
+    settings: Settings,
+    state: Path,
+    environment: Mapping[str, str],
+    clock: Clock,
+    measures: Measures,
+    on_defect: OnDefect,
+    *,
+    configured: bool = True,
+) -> Targets:
+    """Connects to none of them yet. Raises InvalidInput for a target whose configuration is wrong."""
+    key = install_key(settings, state)
+    known = InstallSecrets(SecretStore(environment, tuple(settings.secret_refs())), key.mask)
+    redact = Redactor(known.known)
+    name = install_id(settings, state, configured=configured)
+    own = resolve_own(settings, environment)
+    known.learn(own.values())
+    engines = {
+        target: load_engine(entry.engine).open(
+            Binding(
+                install=name,
+                target=target,
+                config=_config(settings, target, own),
+                mask=key.mask,
+                redact=redact,
+                clock=clock.now_s,
+                state_dir=state,
+                registries={h: (r.username, own[r.password]) for h, r in settings.registries.items()},
+            )
+        )
+        for target, entry in settings.targets.items()
+    }
+    engine_of = {t: settings.targets[t].engine for t in engines}
+    rate = settings.reconcile.target_rate
+    buckets = {t: TokenBucket(rate.per_minute, rate.burst, clock.now_s) for t in engines}
+    observer = Observer(engines, engine_of, buckets, measures, clock, on_defect)
+    planning = Planning(name, engines, engine_of, kinds_of(engine_of.values()), observer, known, _today(clock))
+    return Targets(name, engines, engine_of, planning, known, key, redact)
+
+
+def _today(clock: Clock) -> Callable[[], date]:
+    return lambda: clock.wall().date()
+
+
+def kinds_of(engines: Iterable[str]) -> dict[str, Mapping[str, Kind]]:
+    """Engine name → its kinds. Loads the plug-ins, opens nothing."""
+    names = sorted(set(engines))
+    return {name: load_engine(name).kinds for name in names}
+
+
+def resolve_own(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """The server's own secret references → values. Raises InvalidInput naming every one that is missing."""
+    refs = sorted(settings.secret_refs())
+    store = SecretStore(environment)
+    missing, values = [], {}
+    for ref in refs:
+        try:
+            values[ref] = _own_value(store, ref, environment)
+        except AlmaError as e:
+            missing.append(str(e))
+    if missing:
+        raise InvalidInput("; ".join(missing), hint="alma config show names where each is used")
+    return values
+
+
+def _own_value(store: SecretStore, ref: str, environment: Mapping[str, str]) -> str:
+    if ref.startswith("env:"):
+        name = ref.removeprefix("env:")
+        if name not in environment:
+            raise InvalidInput(f"${name} is not set and the server configuration needs it")
+        return environment[name]
+    return store.resolve([ref], [ref])[ref]
+
+
+def _config(settings: Settings, target: str, own: Mapping[str, str]) -> dict[str, object]:
+    """The target's entry with its own secrets resolved."""
+    entry = settings.targets[target].model_dump()
+    return {k: own.get(v, v) if isinstance(v, str) and v.startswith(_SECRET_SCHEMES) else v for k, v in entry.items()}
+
+
+def everything_allowed(targets: tuple[str, ...]) -> Allow:
+    """Standalone: the caller's own credentials are the authority (I1), so everything they could do by hand."""
+    return Allow(targets, ("env:*", "file:/**"), {})
