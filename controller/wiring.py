@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from controller.alone import serving_of, standalone
 from controller.forges.forge import Account, Forge, ForgeBinding, Permission, Standing
 from controller.forges.registry import open_forge
 from controller.git.credentials import GitCredentials, configure_git
@@ -21,7 +22,6 @@ from controller.local_forge import JournalStore, MirrorGit
 from controller.operations.access import Role, RoleRules, os_actor, role_of
 from controller.operations.answering import CommentDesk
 from controller.operations.context import Context
-from controller.operations.deploy import Standalone, Unattended
 from controller.operations.desk import Desk
 from controller.operations.iprs import PullDesk
 from controller.operations.orphans import OrphanDesk
@@ -34,17 +34,17 @@ from controller.runtime.ipr import Iprs
 from controller.runtime.loop import Loop, Rates
 from controller.runtime.parse_worker import ParseWorker
 from controller.runtime.push_status import PushStatuses, belongs_to_push
-from controller.runtime.reconciler import Intervals, Reconciler, Serving
+from controller.runtime.reconciler import Intervals, Reconciler
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.repository_look import RepositoryLook
 from controller.runtime.reverting import RevertPulls
 from controller.runtime.reviewing import Reviewing
-from controller.runtime.settle import Settling, Telling
+from controller.runtime.settle import Settling
 from controller.runtime.source import GitSource, Granted, RepositorySource
 from controller.runtime.step_values import AllowOf, StepFiller
 from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
-from controller.targets import everything_allowed, new_id, resolve_own, targets_of
+from controller.targets import new_id, resolve_own, targets_of
 
 _GIT_TIMEOUT_S = 60.0
 
@@ -131,7 +131,7 @@ async def build_controller(
     sources = {name: r.source for name, r in by_name.items()}
     forges = {name: r.forge for name, r in by_name.items()}
     git = GitSource(sources)
-    serving = replace(_serving(install), observe_only="serving with --observe: nothing is applied" if observe else "")
+    serving = replace(serving_of(install), observe_only="serving with --observe: nothing is applied" if observe else "")
     queue = WorkQueue(install.clock)
     spreading = Spreading(queue)
     clearances = MergedReviews(install.records, git)
@@ -205,35 +205,6 @@ def _intervals(settings: Settings) -> Intervals:
     """A scope that may not run heals as often as any other: no later than its drift would be looked for."""
     drift_s = float(settings.reconcile.drift_interval)
     return Intervals(drift_s=drift_s, waiting_s=min(Intervals().waiting_s, drift_s))
-
-
-def standalone(install: Install, caller: str, allow: Allow | None = None, telling: Telling | None = None) -> Standalone:
-    """Deploys by hand against this install's targets. `telling` follows the runs."""
-    nobody = Unattended()
-    granted = allow or everything_allowed(tuple(install.engines))
-    return Standalone(
-        planning=install.planning,
-        executor=install.executor,
-        records=install.records,
-        settling=Settling(install.records, install.log, telling or nobody, nobody, nobody, install.clock),
-        values=StepFiller(install.records, install.secrets, install.key.unseal, _always(granted)),
-        leases=install.leases,
-        clock=install.clock,
-        new_id=new_id,
-        caller=caller,
-        serving=_serving(install),
-    )
-
-
-def _serving(install: Install) -> Serving:
-    return Serving("", frozenset(t for t, c in install.settings.targets.items() if c.read_only))
-
-
-def _always(allow: Allow) -> AllowOf:
-    async def of(scope: str) -> Allow:
-        return allow
-
-    return of
 
 
 def standalone_desk(install: Install) -> Desk:

@@ -25,7 +25,7 @@ from controller.runtime.folder import Folder
 from controller.runtime.planning import Planned, Wanted
 from controller.runtime.records import RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
-from controller.runtime.source import policy_of
+from controller.runtime.scope_policy import policy_of
 
 _TYPED = 8  # characters of a digest that a person types
 _BY = "the person at the terminal"

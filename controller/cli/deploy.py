@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from controller.alone import standalone
 from controller.cli.by_hand import Consent, Hand, finish_unfinished
 from controller.cli.live import Watch
 from controller.cli.plan import plan_folder
@@ -26,7 +27,6 @@ from controller.cli.standalone import caller, install_here
 from controller.errors import RefusedByPolicy
 from controller.runtime.folder import Folder, read_folder
 from controller.settings import Loaded
-from controller.wiring import standalone
 
 Json = Any
 _yes = click.option("--yes", "-y", is_flag=True, help="Do not ask. Above the prune limits --confirm is needed.")

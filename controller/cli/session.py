@@ -127,7 +127,7 @@ def ask(loaded: Loaded, state: Path, verb: str, args: Mapping[str, Json]) -> Jso
     if path is not None:
         return ask_controller(path, verb, args)
     # What works without a controller is most of the program: a question to one that runs does not load it.
-    return import_module("controller.cli.standalone").ask_here(loaded, state, verb, args)
+    return import_module("controller.cli.own_desk").ask_here(loaded, state, verb, args)
 
 
 def name_unfinished(records: Sequence[ScopeRecord]) -> None:

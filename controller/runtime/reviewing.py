@@ -23,7 +23,8 @@ from controller.review.report import Review, ScopeReview
 from controller.review.rules.rule import ScopeView
 from controller.runtime.planning import Planned, Planning, with_left_targets
 from controller.runtime.records import Reviewed, ScopeRecord
-from controller.runtime.source import TREE, RepositorySource, policy_of
+from controller.runtime.scope_policy import policy_of
+from controller.runtime.source import TREE, RepositorySource
 
 
 @dataclass(frozen=True, slots=True)

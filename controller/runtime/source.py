@@ -14,20 +14,18 @@ from typing import Generic, TypeVar
 
 import orjson
 
-from controller.blueprint.entry import Disruption
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
 from controller.blueprint.loader import LoadedScope, ParsedBlueprint, check_sizes, load_scope, parse_blueprint
 from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeConfig, blueprint_files, load_repository
 from controller.errors import AlmaError, InvalidInput, Problem, Unreachable
 from controller.git.repository import Mirror
 from controller.plan.codec import to_json
-from controller.plan.limits import Gate, PruneLimits, Window
 from controller.plan.resource import Allow
-from controller.runtime.decide import ScopePolicy
 from controller.runtime.parse_worker import ParseWorker
 from controller.runtime.planning import Wanted
 from controller.runtime.reconciler import ScopeHead
 from controller.runtime.records import ScopeRecord
+from controller.runtime.scope_policy import policy_of
 
 _KEPT = 2_000
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -248,18 +246,6 @@ class GitSource:
     async def includes(self, repository: str, older: str, newer: str) -> bool:
         """True if `older` is reachable from `newer`."""
         return older == newer or await self._repositories[repository].mirror.is_ancestor(older, newer)
-
-
-def policy_of(config: Repository, scope: ScopeConfig) -> ScopePolicy:
-    """What alma.yaml says about one scope, in the plan room's words."""
-    policy = config.policy
-    return ScopePolicy(
-        gate=Gate(policy.gate),
-        prune=PruneLimits(policy.prune.max_count, policy.prune.max_percent, policy.prune.percent_from),
-        windows=tuple(Window(w.cron, w.length_s, w.timezone, Disruption(w.above)) for w in policy.windows),
-        self_heal=scope.self_heal,
-        depends_on=scope.depends_on,
-    )
 
 
 def _parse_key(file: str, data: bytes) -> str:

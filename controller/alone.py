@@ -1,0 +1,41 @@
+"""Deploys by hand: an install without Git, forge and loop. Part of the wiring, and all of it that they load."""
+
+from __future__ import annotations
+
+from controller.install import Install
+from controller.operations.deploy import Standalone, Unattended
+from controller.plan.resource import Allow
+from controller.runtime.reconciler import Serving
+from controller.runtime.settle import Settling, Telling
+from controller.runtime.step_values import AllowOf, StepFiller
+from controller.targets import everything_allowed, new_id
+
+
+def standalone(install: Install, caller: str, allow: Allow | None = None, telling: Telling | None = None) -> Standalone:
+    """Deploys by hand against this install's targets. `telling` follows the runs."""
+    nobody = Unattended()
+    granted = allow or everything_allowed(tuple(install.engines))
+    return Standalone(
+        planning=install.planning,
+        executor=install.executor,
+        records=install.records,
+        settling=Settling(install.records, install.log, telling or nobody, nobody, nobody, install.clock),
+        values=StepFiller(install.records, install.secrets, install.key.unseal, _always(granted)),
+        leases=install.leases,
+        clock=install.clock,
+        new_id=new_id,
+        caller=caller,
+        serving=serving_of(install),
+    )
+
+
+def serving_of(install: Install) -> Serving:
+    """What the server configuration forbids to change."""
+    return Serving("", frozenset(t for t, c in install.settings.targets.items() if c.read_only))
+
+
+def _always(allow: Allow) -> AllowOf:
+    async def of(scope: str) -> Allow:
+        return allow
+
+    return of
