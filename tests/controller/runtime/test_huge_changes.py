@@ -14,17 +14,17 @@ SHOP = "prod/shop.yaml"
 _CHANCE = random.Random(11)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LONG = "".join(f"{n}: {_CHANCE.choice(_LETTERS) * 60}\n" for n in range(100_000))
-BINARY = "".join(chr(_CHANCE.randrange(256)) for _ in range(3_000_000))
+BINARY = "".join(chr(_CHANCE.randrange(256)) for _ in range(300_000))
 MINIFIED = "var a=" + ",".join(str(n) for n in range(300_000)) + ";"
-STORM = {f"docs/old/{n}.md": f"page {n}\n" for n in range(3_000)}
+STORM = {f"docs/old/{n}.md": f"page {n}\n" for n in range(600)}
 # What a pull request brings beside the one change that matters.
 HUGE: Mapping[str, Mapping[str, str | None]] = {
     "a file of 100,000 lines": {"notes/long.txt": LONG},
     "a binary file": {"assets/picture.bin": BINARY},
     "a minified file on one line": {"site/app.min.js": MINIFIED},
-    "3,000 new files": STORM,
-    "3,000 files renamed": {**dict.fromkeys(STORM), **{k.replace("old", "new"): v for k, v in STORM.items()}},
-    "3,000 files deleted": dict.fromkeys(STORM),
+    "600 new files": STORM,
+    "600 files renamed": {**dict.fromkeys(STORM), **{k.replace("old", "new"): v for k, v in STORM.items()}},
+    "600 files deleted": dict.fromkeys(STORM),
     "a folder of 2,000 levels of text": {"deep/" + "d/" * 200 + "x.txt": "x"},
     "generated YAML outside of every scope": {"generated/all.yaml": LONG},
     "a lock file": {"package-lock.json": '{"a":' * 50_000 + "1" + "}" * 50_000},
