@@ -37,6 +37,7 @@ from controller.review.statuses import statuses
 from controller.runtime.clearances import at_merge
 from controller.runtime.clock import Clock
 from controller.runtime.command import Command, parse_command
+from controller.runtime.missed import missed
 from controller.runtime.records import IprRecord, Records, RunRecord, ScopeRecord
 from controller.runtime.reviewing import Judged, Reviewing, monthly_costs
 from controller.runtime.run import RunWord
@@ -136,7 +137,7 @@ class Iprs:
     async def _is_being_merged(self, record: IprRecord, pull: PullRequest) -> bool:
         """A forge moves the branch before it calls the pull request merged. A review made in between would find
         nothing to change and take the place of the one that the merge clears by (I2)."""
-        if not record.reviewed or record.head_sha != pull.head_sha or not await self._brings_nothing(pull):
+        if not await self._brings_nothing(pull):
             self._emptied.pop(pull.number, None)
             return False
         since_s = self._emptied.setdefault(pull.number, self._clock.now_s())
@@ -170,27 +171,31 @@ class Iprs:
         if not record.head_sha and pull.state is PullState.CLOSED:
             await self._save(replace(record, final=True))  # closed before we ever spoke: nothing to say
             return None
-        review = await self._stored_review(record)
-        if review is None:
-            return await self._missed(record, pull)
         if record.merge_sha and not await self._repository.mirror.has(record.merge_sha):
             return 15.0  # told of before its repository was looked at; its run asks for a look sooner
-        runs = await self._runs(record)
+        review = await self._stored_review(record)
+        if review is None:
+            record, review = await self._missed(record, pull)
+        runs = await self._runs(record, unreviewed=review.unreviewed)
         progress = tuple(_progress(r, self._continues(r)) for r in runs)
         final = pull.state is PullState.CLOSED or await self._is_final(record, runs)
         if pull.state is PullState.CLOSED:
             progress = ()
+        elif final and not runs:
+            review = replace(review, nothing_ran=True)
         await self._write(replace(record, final=final, runs=tuple(r.run for r in runs)), review, progress, None)
         return None if final else 30.0
 
-    async def _missed(self, record: IprRecord, pull: PullRequest) -> float:
-        """Merged before we ever reviewed it: review what it brought in against the commit before it, once."""
-        await self._repository.mirror.fetch(commits=[pull.head_sha])
-        empty = Review(head=pull.head_sha, base=self._repository.head or "")
-        await self._write(replace(record, head_sha=pull.head_sha), empty, (), None)
-        return 5.0
+    async def _missed(self, record: IprRecord, pull: PullRequest) -> tuple[IprRecord, Review]:
+        """Merged before we ever reviewed it: the scopes it touched are told of, and it clears nothing."""
+        judged = Judged(Review(head=pull.head_sha), ())
+        if record.merge_sha:
+            judged = await missed(self._repository, pull, record.merge_sha)
+        record = replace(record, head_sha=pull.head_sha, base_sha=judged.review.base, reviewed=judged.reviewed)
+        await self._save(record, judged.review)
+        return record, judged.review
 
-    async def _runs(self, record: IprRecord) -> tuple[RunRecord, ...]:
+    async def _runs(self, record: IprRecord, *, unreviewed: bool) -> tuple[RunRecord, ...]:
         """The newest run of each scope that brought this pull request in."""
         newest: dict[str, RunRecord] = {}
 
@@ -199,12 +204,31 @@ class Iprs:
             ours = record.number in body["pulls"] or body["revision"] == record.merge_sha
             return ours and body["repository"] == record.repository and not body["heal"]
 
-        for stored in await self._records.where(RunRecord, "", brought_in):
+        found = await self._records.where(RunRecord, "", brought_in)
+        if unreviewed:
+            found += await self._begun_before_the_look(record)
+        for stored in found:
             run = stored if stored.word.ended else self._moving.get(stored.run, stored)
             before = newest.get(run.scope)
             if before is None or run.created >= before.created:
                 newest[run.scope] = run
         return tuple(newest[s] for s in sorted(newest))
+
+    async def _begun_before_the_look(self, record: IprRecord) -> tuple[RunRecord, ...]:
+        """Runs that brought a pull request in before it was known which scopes it touches, so that they do not name
+        it: to the first one that is verified, later ones bring in others."""
+        scopes, merge, mirror = {r.scope for r in record.reviewed}, record.merge_sha, self._repository.mirror
+        found: list[RunRecord] = []
+        deployed: set[str] = set()
+
+        def of_them(body: Mapping[str, Any]) -> bool:
+            return body["repository"] == record.repository and body["scope"] in scopes and not body["heal"]
+
+        for run in sorted(await self._records.where(RunRecord, "", of_them), key=lambda r: r.created):
+            if merge and run.scope not in deployed and await mirror.is_ancestor(merge, run.revision):
+                found.append(run)
+                deployed |= {run.scope} if run.word is RunWord.DONE else set()
+        return tuple(found)
 
     async def _is_final(self, record: IprRecord, runs: Sequence[RunRecord]) -> bool:
         """No run of it goes on, and every scope the merge touched has an ended run, or is verified at content that

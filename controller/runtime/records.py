@@ -201,6 +201,7 @@ class RepositoryRecord:
     refs: Mapping[str, str] = field(default_factory=dict)
     scopes: tuple[str, ...] = ()
     problem: str = ""
+    told_at: str | None = None  # where the tracked branch was when the forge last told of its pull requests
 
     @property
     def key(self) -> str:
