@@ -10,7 +10,7 @@ from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
 from controller.plan.limits import Listed
 from controller.runtime.clock import Clock
-from controller.runtime.decide import Decision, WaitsFor
+from controller.runtime.decide import Decision, WaitsFor, is_heal
 from controller.runtime.progress import change_results, planned_results
 from controller.runtime.records import Records, RunRecord, ScopeRecord, told
 from controller.runtime.run import Begun, RunState, RunWord, after_superseding
@@ -72,22 +72,15 @@ class Settling:
         before = await self._records.get(RunRecord, record.waiting) if record.waiting else None
         if before and _is_same_wait(before, decision, revision):
             fresh = await self._record(record, revision, tree, decision, before.run, RunWord.WAITING)
-            after = replace(
-                fresh,
-                created=before.created,
-                reason=decision.reason,
-                next_step=_next_step(before.run, decision),
-                confirmed=before.confirmed,
-                confirmed_by=before.confirmed_by,
-                confirmed_digest=before.confirmed_digest,
-            )
+            fresh = replace(fresh, created=before.created, heal=before.heal)
+            after = _confirmed_as(before, _that_waits(fresh, decision))
             if after != before:
                 await self._records.save("run.waiting", after)
             return after
         if before:
             await self._end(before, RunWord.CANCELLED, "another plan took its place")
         run = await self._record(record, revision, tree, decision, new_id(), RunWord.WAITING)
-        run = replace(run, reason=decision.reason, next_step=_next_step(run.run, decision))
+        run = replace(_that_waits(run, decision), heal=is_heal(decision.plan, record))
         await self._records.save("run.waiting", run, replace(record, waiting=run.run))
         self._telling.run_moved(run)
         return run
@@ -103,22 +96,20 @@ class Settling:
         new_id: Callable[[], str],
     ) -> tuple[RunRecord, Begun]:
         """A run that goes now, and its first event; both are durable in one commit, so that no kill leaves a run that
-        never began. One that waited with this very plan keeps its id."""
-        before = await self._records.get(RunRecord, record.waiting) if record.waiting and not heal else None
+        never began. One that waited with this very plan keeps its id; beside a heal, one that waits with another plan
+        goes on waiting."""
+        before = await self._records.get(RunRecord, record.waiting) if record.waiting else None
+        still_waiting = None
         if before and _is_same_wait(before, decision, revision):
             fresh = await self._record(record, revision, tree, decision, before.run, RunWord.RUNNING)
-            run = replace(
-                fresh,
-                confirmed=before.confirmed,
-                confirmed_by=before.confirmed_by,
-                confirmed_digest=before.confirmed_digest,
-            )
+            run = _confirmed_as(before, fresh)
         else:
-            if before:
+            if before and heal:
+                still_waiting = before.run
+            elif before:
                 await self._end(before, RunWord.CANCELLED, "another plan took its place")
             run = await self._record(record, revision, tree, decision, new_id(), RunWord.RUNNING)
         run = replace(run, heal=heal, rollback=rollback)
-        still_waiting = record.waiting if heal else None
         begun = Begun(run.run, decision.plan)
         entries, documents = told("run.begins", run, replace(record, run=run.run, waiting=still_waiting))
         await self._log.append(run.run, [begun], documents, entries)
@@ -250,6 +241,20 @@ def _is_same_wait(before: RunRecord, decision: Decision, revision: str) -> bool:
     destructive = {Listed.of(c) for c in decision.plan.changes if c.destructive}
     same_content = (before.fingerprint, before.revision) == (decision.plan.fingerprint, revision)
     return same_content and set(before.destructive) == destructive
+
+
+def _that_waits(run: RunRecord, decision: Decision) -> RunRecord:
+    return replace(run, reason=decision.reason, next_step=_next_step(run.run, decision))
+
+
+def _confirmed_as(before: RunRecord, run: RunRecord) -> RunRecord:
+    """What a person confirmed of the run that waited counts for `run`, which is the same."""
+    return replace(
+        run,
+        confirmed=before.confirmed,
+        confirmed_by=before.confirmed_by,
+        confirmed_digest=before.confirmed_digest,
+    )
 
 
 def _next_step(run: str, decision: Decision) -> str:
