@@ -213,3 +213,4 @@ class RunProgress:
     revert_number: int | None = None
     revert_url: str = ""
     continues_in: int | None = None
+    warnings: tuple[str, ...] = ()  # what could not be removed at the end, one sentence each, redacted

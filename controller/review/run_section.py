@@ -23,6 +23,7 @@ _URGENCY = (RunState.PARKED, RunState.UNDONE, RunState.CANCELLED, RunState.SUPER
 _FOLD_FROM = 13  # rows
 _RUNS_MAX = 8  # told in full, the most urgent first
 _DIAGNOSIS_LINES = 30
+_WARNINGS_MAX = 10
 
 
 def run_facts(runs: Sequence[RunProgress], room: int) -> dict[str, object]:
@@ -71,6 +72,8 @@ def _story(run: RunProgress, room: int, *, several: bool) -> dict[str, object]:
     return {
         "line": Markdown(f"{name}{_sentence(run)}{time}. Run {code(run.run)}."),
         "diagnosis": fenced(shown, "text") if shown else "",
+        "warnings": list(run.warnings[:_WARNINGS_MAX]),  # each a code span
+        "more_warnings": max(0, len(run.warnings) - _WARNINGS_MAX),
         "next_step": prose(run.next_step) if run.next_step else "",
         "confirm": run.confirm,
         "revert": _revert(run),

@@ -274,12 +274,30 @@ class _Driver:
         if leg.kind in (LegKind.UNDO, LegKind.CLEAN):
             await self._undo(leg)
             return True
+        if leg.kind is LegKind.RETIRE:
+            await self._retire(leg)
+            return True
         for number, _ in steps_of(self.state, leg):
             ref = OpRef(leg.work, number)
             if self.state.draining:
                 return False
             await self._one(ref, self._step(ref))
         return True
+
+    async def _retire(self, leg: Leg) -> None:
+        """Nothing is undone any more: what fails is tried again as patiently as an undo is, then reported."""
+        began_s, tries = self._clock.now_s(), 0
+        while True:
+            try:
+                for number, _ in steps_of(self.state, leg):
+                    ref = OpRef(leg.work, number)
+                    await self._one(ref, self._step(ref))
+                return
+            except _StepFailed:
+                tries += 1
+                if self._patience_is_over(tries, began_s):
+                    raise
+            await self._clock.sleep(backoff_s(tries - 1, self._clock.jitter(), most_s=30.0))
 
     async def _undo(self, leg: Leg) -> None:
         engine = self._engine(leg.work)
@@ -332,14 +350,21 @@ class _Driver:
         if known and known.over:
             return
         receipt = known.receipt if known else None
-        if known and receipt is None:
+        if known and (receipt is None or self._may_fail_again(ref, receipt)):
             receipt = await self._look_up(ref, step)
-        if receipt is None:
+        if receipt is None or self._may_fail_again(ref, receipt):
             receipt = await self._send(ref, step)
         receipt = await self._finished(ref, step, receipt)
         await self._emit(Ended(ref, receipt))
         if step.check is not None and ref.undo < 0:
             await self._healthy(ref.work, step.key, step.check)
+
+    def _may_fail_again(self, ref: OpRef, receipt: Receipt) -> bool:
+        """A RETIRE that failed is no end of it."""
+        return receipt.state is ReceiptState.FAILED and self._retires(ref)
+
+    def _retires(self, ref: OpRef) -> bool:
+        return self.state.works[ref.work].change.effect.steps[ref.step].phase is Phase.RETIRE
 
     async def _send(self, ref: OpRef, step: Step) -> Receipt:
         """prior → intent durable → do → receipt durable, with the contract's answers to each error."""
@@ -455,10 +480,17 @@ class _Driver:
         await self._clock.sleep(self._delay_s(error, tries))
 
     def _out_of_patience(self, ref: OpRef, tries: int, began_s: float) -> bool:
+        if self._retires(ref):
+            return True  # the whole leg is tried again
+        if ref.undo >= 0:
+            return self._patience_is_over(tries, began_s)
         spent_s = self._clock.now_s() - began_s
-        if tries >= _UNDO_TRIES and (spent_s >= _UNDO_PATIENCE_S if ref.undo >= 0 else self.state.draining):
-            return True
-        return spent_s >= self._bounds.step_timeout_s
+        return (tries >= _UNDO_TRIES and self.state.draining) or spent_s >= self._bounds.step_timeout_s
+
+    def _patience_is_over(self, tries: int, began_s: float) -> bool:
+        """Where giving up leaves work for a person."""
+        spent_s = self._clock.now_s() - began_s
+        return (tries >= _UNDO_TRIES and spent_s >= _UNDO_PATIENCE_S) or spent_s >= self._bounds.step_timeout_s
 
     def _delay_s(self, error: EngineError, tries: int) -> float:
         asked_s = error.retry_after_s if isinstance(error, Transient) else None

@@ -383,4 +383,5 @@ def _progress(run: RunRecord, continues_in: int | None) -> RunProgress:
         confirm=f"/alma confirm {run.run}" if run.word is RunWord.WAITING else "",
         revert_number=run.revert_pull,
         continues_in=continues_in,
+        warnings=run.warnings,
     )

@@ -278,6 +278,8 @@ def _after(run: RunRecord, state: RunState) -> str:
         return f"look at the objects named above, then: alma unlock {run.run}"
     if state.word is RunWord.UNDONE and not run.heal:
         return f"push other content, merge the revert, or: alma retry {run.run}"
+    if state.word is RunWord.DONE and state.warnings:
+        return "remove by hand what could not be removed, or leave it: a later look finds it again"
     return ""
 
 
