@@ -37,7 +37,7 @@ from controller.runtime.push_status import PushStatuses, belongs_to_push
 from controller.runtime.reconciler import Intervals, Reconciler, Serving
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.repository_look import RepositoryLook
-from controller.runtime.reverting import RevertPulls
+from controller.runtime.reverting import LateReverts, Place, RevertPulls
 from controller.runtime.reviewing import Reviewing
 from controller.runtime.settle import Settling, Telling
 from controller.runtime.source import GitSource, Granted, RepositorySource
@@ -46,6 +46,7 @@ from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
 
 _GIT_TIMEOUT_S = 60.0
+_REVERT_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,10 @@ class Spreading:
         if record.seen_revision:
             self._queue.add(f"push:{record.repository}/{record.seen_revision}", Priority.PULL_REQUEST, 0.5)
 
+    def revert_due(self, scope: str) -> None:
+        """Whoever did not answer a moment ago is asked again, and at each look at the scope."""
+        self._queue.add(f"revert:{scope}", Priority.POLL, _REVERT_AGAIN_S)
+
     def scope_synced(self, record: ScopeRecord, revision: str) -> None:
         """Pull requests that brought nothing to run in still get their final state; scopes that wait may go."""
         self._queue.add(f"repo:{record.repository}", Priority.POLL, 0.2)
@@ -134,9 +139,9 @@ async def build_controller(
     queue = WorkQueue(install.clock)
     spreading = Spreading(queue)
     clearances = MergedReviews(install.records, git)
-    settling = Settling(
-        install.records, install.log, spreading, RevertPulls(sources, forges, install.clock), clearances, install.clock
-    )
+    places = {name: Place(r.source, r.forge, r.settings.branch) for name, r in by_name.items()}
+    reverts = RevertPulls(places, install.clock, spreading.revert_due)
+    settling = Settling(install.records, install.log, spreading, reverts, clearances, install.clock)
     values = StepFiller(install.records, install.secrets, install.key.unseal, _allow_of(install.records, sources))
     reconciler = Reconciler(
         source=git,
@@ -186,6 +191,7 @@ async def build_controller(
         repositories=looks,
         iprs=spreading.iprs,
         pushes={n: PushStatuses(n, r.forge, install.records) for n, r in by_name.items()},
+        reverts=LateReverts(install.records, reverts, spreading.run_moved),
         engines=install.engines,
         new_id=new_id,
         clock=install.clock,

@@ -104,5 +104,8 @@ class Unattended:
     async def open(self, record: ScopeRecord, run: RunRecord) -> int | None:
         return None
 
+    def later(self, scope: str) -> None:
+        return None
+
     async def pulls(self, record: ScopeRecord, revision: str) -> tuple[int, ...]:
         return ()

@@ -1,7 +1,7 @@
 """The loop: looks at repositories, scopes and pull requests when something says "look", and at intervals anyway (I21).
 
-Keys of the queue: `repo:NAME`, `scope:NAME`, `ipr:REPOSITORY/NUMBER`, `push:REPOSITORY/COMMIT`. Webhooks, polls, file
-events, engine hints and people only add keys; any of them alone reaches the same end.
+Keys of the queue: `repo:NAME`, `scope:NAME`, `ipr:REPOSITORY/NUMBER`, `push:REPOSITORY/COMMIT`, `revert:SCOPE`.
+Webhooks, polls, file events, engine hints and people only add keys; any of them alone reaches the same end.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from controller.runtime.ipr import Iprs
 from controller.runtime.push_status import PushStatuses
 from controller.runtime.reconciler import Reconciler
 from controller.runtime.repository_look import RepositoryLook
+from controller.runtime.reverting import LateReverts
 from controller.runtime.work_queue import Item, Priority, WorkQueue
 from controller.telemetry import Metrics
 from controller.token_bucket import TokenBucket
@@ -53,6 +54,7 @@ class Loop:
         repositories: Mapping[str, RepositoryLook],
         iprs: Mapping[str, Iprs],
         pushes: Mapping[str, PushStatuses],
+        reverts: LateReverts,
         engines: Mapping[str, Engine],
         new_id: Callable[[], str],
         clock: Clock,
@@ -61,7 +63,7 @@ class Loop:
         interval_s: float = 60.0,
     ) -> None:
         self._queue, self._reconciler, self._repositories, self._iprs = queue, reconciler, repositories, iprs
-        self._pushes, self._new_id = pushes, new_id
+        self._pushes, self._reverts, self._new_id = pushes, reverts, new_id
         self._engines, self._clock, self._metrics = engines, clock, metrics
         self._rates, self._interval_s = rates, interval_s
         self._buckets: dict[str, TokenBucket] = {}
@@ -153,6 +155,9 @@ class Loop:
         if what == "push":
             repository, _, revision = name.rpartition("/")
             await self._pushes[repository].look(revision)
+            return None, Priority.POLL
+        if what == "revert":
+            await self._reverts.look(name)
             return None, Priority.POLL
         wait_s = self._throttled(name, item.priority)
         if wait_s:

@@ -172,6 +172,7 @@ class Reconciler:
         return tuple(r.scope for r in every if r.run or (r.repository not in repositories and not r.orphaned))
 
     async def _look(self, record: ScopeRecord) -> Requeue:
+        self._settling.revert_later(record)
         head = await self._source.head(record)
         if head is None:
             await self._orphan(record)

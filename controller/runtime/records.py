@@ -73,6 +73,7 @@ class ScopeRecord:
     run: str | None = None  # begun and not ended
     waiting: str | None = None  # a run that waits for a person, a window or a dependency
     parked: str | None = None
+    revert_due: str | None = None  # a run whose revert pull request could not be opened when it ended
     sync: SyncState = SyncState.UNKNOWN
     health: HealthState = HealthState.UNKNOWN
     message: str = ""

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import structlog
+
+from controller.errors import Unreachable
 from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
 from controller.plan.limits import Listed
@@ -17,6 +20,7 @@ from controller.runtime.run import Begun, RunState, RunWord, after_superseding
 from controller.runtime.run_log import RunLog
 from controller.runtime.step_values import run_outputs
 
+_log = structlog.get_logger("settle")
 _QUARANTINE_KEPT = 50
 _TAKEOVER = "takeover"  # documents: superseded run → what follows it
 
@@ -35,7 +39,12 @@ class Reverting(Protocol):
     """Opens the revert pull request of a scope that failed or was rolled back."""
 
     async def open(self, record: ScopeRecord, run: RunRecord) -> int | None:
-        """Its number, or None where there is none to open (first deploy, one is open, the branch has moved on)."""
+        """Its number, or None where there is none to open (first deploy, the branch has moved on, it is refused).
+        Raises Unreachable where nobody answers now."""
+        ...
+
+    def later(self, scope: str) -> None:
+        """The scope's record names a run that is to get its revert pull request once it can be opened."""
         ...
 
 
@@ -135,17 +144,29 @@ class Settling:
         self, record: ScopeRecord, run: RunRecord, state: RunState, seconds: Mapping[int, tuple[float, float]]
     ) -> tuple[ScopeRecord, RunRecord]:
         """Write down the end; a failed deploy is quarantined, and gets its revert pull request, as a rollback does."""
-        run = self._over(run, state, seconds)
+        run, is_late = self._over(run, state, seconds), False
         failed = state.word in (RunWord.UNDONE, RunWord.PARKED) and not run.heal
         if failed or (run.rollback and state.word is RunWord.DONE):
-            run = replace(run, revert_pull=await self._reverting.open(record, run))
+            try:
+                run = replace(run, revert_pull=await self._reverting.open(record, run))
+            except Unreachable as e:
+                _log.warning("the revert pull request is opened later", run=run.run, reason=str(e))
+                is_late = True
         if state.word in (RunWord.DONE, RunWord.UNDONE):
             await self._forget_priors(state)
         record = await self._after(record, run, state)
+        if is_late:
+            record = replace(record, revert_due=run.run)
         # Last and in one commit: until then the run is open, and after a kill the next process does all of this again.
         await self._records.save("run.ended", run, record)
         self._telling.run_moved(run)
+        self.revert_later(record)
         return record, run
+
+    def revert_later(self, record: ScopeRecord) -> None:
+        """Ask for the revert pull request that the scope is still to get, if there is one."""
+        if record.revert_due:
+            self._reverting.later(record.scope)
 
     async def newer_found(self, run: RunRecord, newer: Takeover) -> None:
         """A newer revision will take `run` over. Durable before the run hears of it: from then on only this plan may
