@@ -240,6 +240,8 @@ class Iprs:
             if reviewed.scope in ended:
                 continue
             scope = await self._records.get(ScopeRecord, reviewed.scope)
+            if scope and scope.taken_from(record.repository):
+                continue  # nothing is done for it from here
             if scope is None or not scope.good_revision or not record.merge_sha:
                 return False
             mirror = self._repository.mirror

@@ -88,6 +88,15 @@ class ScopeRecord:
     def key(self) -> str:
         return self.scope
 
+    def taken_from(self, repository: str) -> str:
+        """Why `repository`, which names this scope too, gets nothing done under that name; empty if it is its own."""
+        if repository == self.repository:
+            return ""
+        return (
+            f"scope {self.scope} belongs to repository {self.repository}, and {repository} names it too: nothing is done"
+            f" for it from {repository}; give it another name in one of the two alma.yaml"
+        )
+
     def exported(self, name: str) -> object:
         """The present value of a declared output; None where it is not known."""
         source = self.exports.get(name)
@@ -202,6 +211,7 @@ class RepositoryRecord:
     refs: Mapping[str, str] = field(default_factory=dict)
     scopes: tuple[str, ...] = ()
     problem: str = ""
+    taken: tuple[str, ...] = ()  # scopes it names that belong to another repository
     told_at: str | None = None  # where the tracked branch was when the forge last told of its pull requests
 
     @property

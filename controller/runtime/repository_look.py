@@ -52,7 +52,7 @@ class RepositoryLook:
             merged = await self._pulls(record.told_at)
         except ForgeError as e:
             silent = e
-        if head != self._source.head or head != record.head:
+        if head != self._source.head or head != record.head or record.taken:
             await self._source.mirror.fetch([self._branch], listing=listing)
             record = await self._moved(record, head)
         if not silent:
@@ -75,8 +75,10 @@ class RepositoryLook:
             await self._note(replace(record, head=head, problem=str(e)))
             await self._wake_all(record)
             return replace(record, head=head, problem=str(e))
-        names = await self._scopes(config, head, record, rewritten)
-        after = replace(record, head=head, scopes=names, problem="")
+        taken = await self._taken(config)
+        own = replace(config, scopes=tuple(s for s in config.scopes if s.name not in taken))
+        names = await self._scopes(own, head, record, rewritten)
+        after = replace(record, head=head, scopes=names, taken=tuple(taken), problem="; ".join(taken.values()))
         await self._note(after)
         return after
 
@@ -89,13 +91,20 @@ class RepositoryLook:
         _log.warning("the tracked branch was rewritten", repository=self._source.name, was=previous, now=head)
         return f"the tracked branch was rewritten: {previous[:10]} is not in its history any more"
 
+    async def _taken(self, config: Repository) -> dict[str, str]:
+        """Scope → why it is not this repository's, in the order of their names."""
+        taken = {}
+        for name in sorted(s.name for s in config.scopes):
+            known = await self._records.get(ScopeRecord, name)
+            if known and (why := known.taken_from(self._source.name)):
+                _log.warning("scope name is taken", repository=self._source.name, reason=why)
+                taken[name] = why
+        return taken
+
     async def _scopes(self, config: Repository, head: str, record: RepositoryRecord, rewritten: str) -> tuple[str, ...]:
         """Remember every scope of `config`; look at those whose content is not what was verified last."""
         for scope in config.scopes:
             known = await self._records.get(ScopeRecord, scope.name)
-            if known and known.repository != self._source.name:
-                _log.error("scope name is taken by another repository", scope=scope.name, other=known.repository)
-                continue
             if known is None:
                 known = ScopeRecord(scope.name, self._source.name, scope.path)
                 await self._records.save("scope.found", known)

@@ -1,4 +1,4 @@
-"""Revert pull requests while the forge or the Git remote is away: opened once, later, and only while they are wanted."""
+"""Revert pull requests while forge or Git remote are away: opened once, later, and only while they are wanted."""
 
 from __future__ import annotations
 
