@@ -172,6 +172,7 @@ async def build_controller(
             metrics=install.metrics,
             install=install.id,
             branch=repository.settings.branch,
+            is_planned=lambda scope: queue.is_busy(f"scope:{scope}"),
         )
     looks = {
         name: RepositoryLook(

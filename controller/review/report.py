@@ -199,8 +199,9 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """How a run of one scope goes. `diagnosis` is redacted; `next_step` is what a person does now; `confirm` is the
-    whole command that lets a waiting run go on; `continues_in` the pull request whose run took this one over."""
+    """How a run of one scope goes; `run` is empty for one that has not begun. `diagnosis` is redacted; `next_step` is
+    what a person does now; `confirm` is the whole command that lets a waiting run go on; `continues_in` the pull
+    request whose run took this one over."""
 
     run: str
     scope: str

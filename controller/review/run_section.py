@@ -69,8 +69,9 @@ def _story(run: RunProgress, room: int, *, several: bool) -> dict[str, object]:
     time = f" ({seconds_text(run.seconds)})" if run.seconds is not None else ""
     lines = [visible(line) for line in run.diagnosis[:4096].splitlines() if line.strip()][:_DIAGNOSIS_LINES]
     shown, _ = fit([Markdown(line) for line in lines], max(room, 300))
+    which = f" Run {code(run.run)}." if run.run else ""
     return {
-        "line": Markdown(f"{name}{_sentence(run)}{time}. Run {code(run.run)}."),
+        "line": Markdown(f"{name}{_sentence(run)}{time}.{which}"),
         "diagnosis": fenced(shown, "text") if shown else "",
         "warnings": list(run.warnings[:_WARNINGS_MAX]),  # each a code span
         "more_warnings": max(0, len(run.warnings) - _WARNINGS_MAX),
@@ -99,8 +100,10 @@ def _sentence(run: RunProgress) -> str:
             return "Waits for a person; nothing has been changed"
         case RunState.UNDOING:
             return f"Something failed; it is being undone, {_done(run)}"
-        case RunState.QUEUED | RunState.PLANNING:
-            return "Not started yet"
+        case RunState.QUEUED:
+            return "Merged; it waits for its turn"
+        case RunState.PLANNING:
+            return "Merged; it is being planned"
         case RunState.VERIFYING:
             return f"{_done(run)}; waiting for health"
         case RunState.RETIRING:

@@ -7,7 +7,7 @@ goes on (I19). Nothing here changes a target.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ from controller.forges.forge import (
 from controller.forges.marker import bears
 from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
+from controller.plan.health import SyncState
 from controller.plan.limits import Listed
 from controller.plan.step import Action
 from controller.review.command_answer import refused_answer
@@ -69,10 +70,11 @@ class Iprs:
         metrics: Metrics,
         install: str,
         branch: str,
+        is_planned: Callable[[str], bool],
     ) -> None:
         self._repository, self._forge, self._reviewing = repository, forge, reviewing
         self._answering, self._records, self._clock, self._metrics = answering, records, clock, metrics
-        self._install, self._branch = install, branch
+        self._install, self._branch, self._is_planned = install, branch, is_planned
         self._open_scopes: dict[int, frozenset[str]] = {}  # open pull request → scopes it touches
         self._moving: dict[str, RunRecord] = {}  # run id → newest progress, not yet in the journal
         self._emptied: dict[int, float] = {}  # open pull request → since when the branch holds all it brings
@@ -179,6 +181,8 @@ class Iprs:
         runs = await self._runs(record, unreviewed=review.unreviewed)
         progress = tuple(_progress(r, self._continues(r)) for r in runs)
         final = pull.state is PullState.CLOSED or await self._is_final(record, runs)
+        if not final:
+            progress += await self._not_begun(record, {r.scope for r in runs})
         if pull.state is PullState.CLOSED:
             progress = ()
         elif final and not runs:
@@ -214,6 +218,26 @@ class Iprs:
                 newest[run.scope] = run
         return tuple(newest[s] for s in sorted(newest))
 
+    async def _not_begun(self, record: IprRecord, begun: Collection[str]) -> tuple[RunProgress, ...]:
+        """Scopes of a merged pull request whose run is still to come, and why where that is known. Nothing of it is
+        stored: a run has a record from the moment it waits or goes."""
+        found = []
+        for scope in sorted({r.scope for r in record.reviewed} - set(begun)):
+            known = await self._records.get(ScopeRecord, scope)
+            if known is None or known.taken_from(record.repository) or await self._includes(record, known):
+                continue
+            state = RunState.PLANNING if self._is_planned(scope) else RunState.QUEUED
+            looked_at = known.seen_revision == self._repository.head and known.sync is SyncState.OUT_OF_SYNC
+            found.append(RunProgress("", scope, state, diagnosis=known.message if looked_at else ""))
+        return tuple(found)
+
+    async def _includes(self, record: IprRecord, scope: ScopeRecord) -> bool:
+        """True if what the merge brought in is part of the scope's verified revision."""
+        merge, good = record.merge_sha, scope.good_revision
+        if not merge or not good:
+            return False
+        return good == merge or await self._repository.mirror.is_ancestor(merge, good)
+
     async def _begun_before_the_look(self, record: IprRecord) -> tuple[RunRecord, ...]:
         """Runs that brought a pull request in before it was known which scopes it touches, so that they do not name
         it: to the first one that is verified, later ones bring in others."""
@@ -242,11 +266,7 @@ class Iprs:
             scope = await self._records.get(ScopeRecord, reviewed.scope)
             if scope and scope.taken_from(record.repository):
                 continue  # nothing is done for it from here
-            if scope is None or not scope.good_revision or not record.merge_sha:
-                return False
-            mirror = self._repository.mirror
-            good = scope.good_revision
-            if good != record.merge_sha and not await mirror.is_ancestor(record.merge_sha, good):
+            if scope is None or not await self._includes(record, scope):
                 return False
         return True
 

@@ -93,8 +93,8 @@ class ScopeRecord:
         if repository == self.repository:
             return ""
         return (
-            f"scope {self.scope} belongs to repository {self.repository}, and {repository} names it too: nothing is done"
-            f" for it from {repository}; give it another name in one of the two alma.yaml"
+            f"scope {self.scope} belongs to repository {self.repository}, and {repository} names it too: nothing is"
+            f" done for it from {repository}; give it another name in one of the two alma.yaml"
         )
 
     def exported(self, name: str) -> object:

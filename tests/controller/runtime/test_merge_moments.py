@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from controller.forges.forge import Forge, ForgeUnavailable, PullRequest, PullState
+from controller.plan.resource import Snapshot
 from controller.runtime.records import IprRecord
 from controller.runtime.run import RunWord
 from controller.runtime.work_queue import Item, Priority
+from engines.engine import Ask
 from tests.controller.runtime.estate import ALMA_YAML, DB, WEB, WEB_2, WEB_BROKEN, Estate, Repo, blueprint, estate
 
 SHOP = "prod/shop.yaml"
@@ -105,6 +107,56 @@ async def test_an_open_pull_request_whose_content_came_by_another_way_is_reviewe
         repo.push({SHOP: blueprint(WEB_2, DB)})
         await home.settle(120)
         assert "1 to update" not in await home.comment(1)
+
+
+# --- before the run begins ------------------------------------------------------------------------------------------
+
+
+async def state_in_status(home: Estate) -> str:
+    (scope,) = (await home.ask("status"))["scopes"]
+    return str(scope["state"])
+
+
+async def test_a_merge_that_waits_for_its_pass_is_queued_and_one_being_planned_says_so(
+    home: Estate, repo: Repo
+) -> None:
+    loop, queue = home.controller.loop, home.controller.queue
+    repo.push({SHOP: blueprint(WEB_2, DB)}, "ipr/next")
+    await home.settle()
+    await home.ask("ipr.merge", number=1)
+    queue.add("repo:infra", Priority.WEBHOOK)
+    await loop.one(Item("repo:infra", Priority.WEBHOOK))
+    await loop.one(Item("ipr:infra/1", Priority.WEBHOOK))
+    assert "**⏳ State: queued**" in await home.comment(1)
+    engine = home.controller.install.engines["sim"]
+    observe = engine.observe
+
+    async def meanwhile(ask: Ask) -> Snapshot:
+        moment.undo()
+        await loop.one(Item("ipr:infra/1", Priority.WEBHOOK))
+        seen.extend([await state_in_status(home), await home.comment(1)])
+        return await observe(ask)
+
+    seen: list[str] = []
+    with pytest.MonkeyPatch.context() as moment:
+        moment.setattr(engine, "observe", meanwhile)
+        await home.settle()
+    assert seen[0] == "planning" and "**⏳ State: planning**" in seen[1]
+    assert (await home.comment(1)).count("Final state: done") == 1
+    assert await state_in_status(home) == ""
+
+
+async def test_a_merge_into_a_paused_scope_says_why_it_does_not_go(home: Estate, repo: Repo) -> None:
+    repo.push({SHOP: blueprint(WEB_2, DB)}, "ipr/next")
+    await home.settle()
+    await home.ask("pause", scope="prod", reason="maintenance")
+    await home.ask("ipr.merge", number=1)
+    await home.settle(60)
+    text = await home.comment(1)
+    assert "State: queued" in text and "maintenance" in text
+    await home.ask("resume", scope="prod")
+    await home.settle(60)
+    assert (await home.comment(1)).count("Final state: done") == 1
 
 
 # --- merged before anyone looked -----------------------------------------------------------------------------------
