@@ -37,6 +37,7 @@ from controller.runtime.push_status import PushStatuses, belongs_to_push
 from controller.runtime.reconciler import Intervals, Reconciler, Serving
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.repository_look import RepositoryLook
+from controller.runtime.retention import Keep, Retention
 from controller.runtime.reverting import LateReverts, Place, RevertPulls
 from controller.runtime.reviewing import Reviewing
 from controller.runtime.settle import Settling, Telling
@@ -193,6 +194,7 @@ async def build_controller(
         iprs=spreading.iprs,
         pushes={n: PushStatuses(n, r.forge, install.records) for n, r in by_name.items()},
         reverts=LateReverts(install.records, reverts, spreading.run_moved),
+        retention=Retention(install.records, git, install.clock, Keep(settings.keep.days, settings.keep.runs)),
         engines=install.engines,
         new_id=new_id,
         clock=install.clock,

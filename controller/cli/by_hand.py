@@ -88,7 +88,7 @@ class Hand:
         if not await self._sweep(order):
             click.echo("Nothing was changed.")
             return 1
-        planned = [self.planned.pop(s.name, None) or await self._plan(s) for s in order]
+        planned = [self.planned.get(s.name) or await self._plan(s) for s in order]
         print_plans([p.plan for p in planned], "text")
         due = [(s, p) for s, p in zip(order, planned, strict=True) if p.plan.changes]
         if not due:

@@ -128,7 +128,8 @@ class Iprs:
         )
         if _other_plan(record, pull, judged):
             record = replace(record, confirmed=(), confirmed_by="")  # given for what is no longer there (I3)
-        record = replace(record, head_sha=pull.head_sha, base_sha=self._repository.head or "", final=False, runs=())
+        record = replace(record, head_sha=pull.head_sha, base_sha=self._repository.head or "")
+        record = replace(record, final=False, final_at="", runs=())
         self._open_scopes[record.number] = frozenset(r.scope for r in judged.reviewed)
         record = await self._write(record, judged.review, (), judged)
         if record.head_sha == pull.head_sha:
@@ -171,7 +172,7 @@ class Iprs:
 
     async def _ended(self, record: IprRecord, pull: PullRequest) -> float | None:
         if not record.head_sha and pull.state is PullState.CLOSED:
-            await self._save(replace(record, final=True))  # closed before we ever spoke: nothing to say
+            await self._save(self._final(record))  # closed before we ever spoke: nothing to say
             return None
         if record.merge_sha and not await self._repository.mirror.has(record.merge_sha):
             return 15.0  # told of before its repository was looked at; its run asks for a look sooner
@@ -187,8 +188,12 @@ class Iprs:
             progress = ()
         elif final and not runs:
             review = replace(review, nothing_ran=True)
-        await self._write(replace(record, final=final, runs=tuple(r.run for r in runs)), review, progress, None)
+        record = self._final(record) if final else replace(record, final=False, final_at="")
+        await self._write(replace(record, runs=tuple(r.run for r in runs)), review, progress, None)
         return None if final else 30.0
+
+    def _final(self, record: IprRecord) -> IprRecord:
+        return replace(record, final=True, final_at=record.final_at or self._clock.wall().isoformat())
 
     async def _missed(self, record: IprRecord, pull: PullRequest) -> tuple[IprRecord, Review]:
         """Merged before we ever reviewed it: the scopes it touched are told of, and it clears nothing."""

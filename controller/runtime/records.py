@@ -194,6 +194,7 @@ class IprRecord:
     confirmed_by: str = ""
     runs: tuple[str, ...] = ()
     final: bool = False
+    final_at: str = ""  # ISO, UTC: since when its last word is said
     world: str = ""  # hash of what the review was made from: base, live state, policy
     body_hash: str = ""
 
