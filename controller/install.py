@@ -20,7 +20,8 @@ from controller.journal.lock import FileLock
 from controller.plan.resource import Allow, Kind
 from controller.redact import Redactor
 from controller.runtime.clock import Clock
-from controller.runtime.executor import Bounds, LocalExecutor
+from controller.runtime.executor import LocalExecutor
+from controller.runtime.live_run import Bounds
 from controller.runtime.observe import Observer
 from controller.runtime.planning import Planning
 from controller.runtime.records import Records

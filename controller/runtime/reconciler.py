@@ -22,7 +22,8 @@ from controller.runtime.carrying import RunHooks, StepValues
 from controller.runtime.clock import Clock
 from controller.runtime.decide import Circumstances, Decision, ScopePolicy, Verdict, decide, is_heal
 from controller.runtime.drift import HealBudget, drift_items
-from controller.runtime.executor import Executor, LeaseLost
+from controller.runtime.executor import Executor
+from controller.runtime.live_run import LeaseLost
 from controller.runtime.planning import Planned, Planning, Wanted, with_left_targets
 from controller.runtime.progress import count_results
 from controller.runtime.records import Records, RunRecord, ScopeRecord, merged

@@ -16,8 +16,9 @@ from controller.runtime.clock import Clock
 from controller.runtime.decide import Decision, WaitsFor, is_heal
 from controller.runtime.progress import change_results, planned_results
 from controller.runtime.records import Records, RunRecord, ScopeRecord, told
-from controller.runtime.run import Begun, RunState, RunWord, after_superseding
+from controller.runtime.run import Begun, RunState, RunWord
 from controller.runtime.run_log import RunLog
+from controller.runtime.run_machine import after_superseding
 from controller.runtime.step_values import run_outputs
 
 _log = structlog.get_logger("settle")

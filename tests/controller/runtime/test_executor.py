@@ -13,7 +13,7 @@ from controller.blueprint.entry import Entry
 from controller.blueprint.value import Output, Secret
 from controller.journal.projections import SEALED_OP
 from controller.plan.step import Fence, OpId, Phase, Prior, Receipt, Step
-from controller.runtime.executor import LeaseLost
+from controller.runtime.live_run import LeaseLost
 from controller.runtime.progress import change_results
 from controller.runtime.run import Event, Intended, NeverActed, RunState, RunWord
 from engines.engine import Conflict, Transient, Values

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ from tests.controller.runtime.estate import ALMA_YAML, WEB, WEB_BROKEN, Estate, 
 
 SHOP = "prod/shop.yaml"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
-KEEP = {"keep": {"days": 30, "runs": 1}}
+KEEP: dict[str, Any] = {"keep": {"days": 30, "runs": 1}}
 ENDS = [w for w in RunWord if w.ended]
 
 
