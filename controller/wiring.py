@@ -30,19 +30,23 @@ from controller.plan.resource import Allow
 from controller.review.narrative import Narrator, told_by_rules
 from controller.review.report import Narrative, Review
 from controller.runtime.clearances import MergedReviews
+from controller.runtime.drift import HealBudget
 from controller.runtime.ipr import Iprs
+from controller.runtime.judging import Judging, Serving
 from controller.runtime.loop import Loop, Rates
 from controller.runtime.parse_worker import ParseWorker
 from controller.runtime.push_status import PushStatuses, belongs_to_push
-from controller.runtime.reconciler import Intervals, Reconciler, Serving
+from controller.runtime.reconciler import Intervals, Reconciler
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.repository_look import RepositoryLook
 from controller.runtime.retention import Keep, Retention
 from controller.runtime.reverting import LateReverts, Place, RevertPulls
 from controller.runtime.reviewing import Reviewing
+from controller.runtime.scope_runs import Budgets, ScopeRuns
 from controller.runtime.settle import Settling, Telling
 from controller.runtime.source import GitSource, Granted, RepositorySource
 from controller.runtime.step_values import AllowOf, StepFiller
+from controller.runtime.sweeping import Sweeping
 from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
 
@@ -144,19 +148,34 @@ async def build_controller(
     reverts = RevertPulls(places, install.clock, spreading.revert_due)
     settling = Settling(install.records, install.log, spreading, reverts, clearances, install.clock)
     values = StepFiller(install.records, install.secrets, install.key.unseal, _allow_of(install.records, sources))
-    reconciler = Reconciler(
+    budgets = Budgets(HealBudget(install.clock), HealBudget(install.clock))
+    judging = Judging(install.records, git, clearances, serving, budgets.heals, install.clock)
+    runs = ScopeRuns(
         source=git,
         planning=install.planning,
+        judging=judging,
         executor=install.executor,
         records=install.records,
-        clearances=clearances,
         settling=settling,
         values=values,
         lease=install.leases.take,
         new_id=new_id,
+        budgets=budgets,
         clock=install.clock,
         metrics=install.metrics,
-        serving=serving,
+    )
+    reconciler = Reconciler(
+        source=git,
+        planning=install.planning,
+        judging=judging,
+        runs=runs,
+        sweeping=Sweeping(install.planning, budgets.sweeps, serving.locks, serving.read_only),
+        heals=budgets.heals,
+        records=install.records,
+        settling=settling,
+        new_id=new_id,
+        clock=install.clock,
+        metrics=install.metrics,
         intervals=_intervals(settings),
     )
     about = Context(install.records, queue, install.executor, install.clock, {n: r.rules for n, r in by_name.items()})

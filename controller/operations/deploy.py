@@ -14,8 +14,8 @@ from controller.runtime.clock import Clock
 from controller.runtime.decide import Decision, Verdict
 from controller.runtime.drift import HealBudget
 from controller.runtime.executor import Executor
+from controller.runtime.judging import Serving
 from controller.runtime.planning import Planned, Planning, Wanted
-from controller.runtime.reconciler import Serving
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.run import Begun
 from controller.runtime.settle import Settling

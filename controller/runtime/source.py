@@ -26,8 +26,8 @@ from controller.plan.resource import Allow
 from controller.runtime.decide import ScopePolicy
 from controller.runtime.parse_worker import ParseWorker
 from controller.runtime.planning import Wanted
-from controller.runtime.reconciler import ScopeHead
 from controller.runtime.records import ScopeRecord
+from controller.runtime.scope_head import ScopeHead
 
 _KEPT = 2_000
 _SUFFIXES = (".yaml", ".yml", ".json")
