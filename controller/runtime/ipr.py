@@ -286,6 +286,8 @@ class Iprs:
         self, record: IprRecord, review: Review, progress: Sequence[RunProgress], judged: Judged | None
     ) -> IprRecord:
         """The comment, then the aggregates, then the scopes (design.md 5); only what differs is sent."""
+        if record.asked:
+            review = replace(review, footer=f"Asked through ALMA: {'; '.join(record.asked)}.")
         made = rendered(review, progress, self._marker(record))
         if made.hidden and judged:
             # What the comment cannot show, nobody has seen: it always waits for confirm (design.md 5).
@@ -364,6 +366,8 @@ class Iprs:
 
     async def _save(self, record: IprRecord, review: Review | None = None) -> None:
         known = await self._records.get(IprRecord, record.key)
+        if known and known.asked != record.asked:
+            record = replace(record, asked=known.asked)  # by a person, since this look began
         if known and known.state == PullState.MERGED and record.state == PullState.OPEN:
             # Merged while it was reviewed, and noted by the look at its repository: what a merge clears is not lost.
             record = replace(record, state=known.state, merge_sha=known.merge_sha)

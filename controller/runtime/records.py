@@ -192,6 +192,7 @@ class IprRecord:
     pending: Mapping[str, str] = field(default_factory=dict)  # comment → answer not yet sent; empty: begun, not over
     confirmed: tuple[Listed, ...] = ()  # I17: given before the merge
     confirmed_by: str = ""
+    asked: tuple[str, ...] = ()  # what people of this machine had done at the forge in our name
     runs: tuple[str, ...] = ()
     final: bool = False
     final_at: str = ""  # ISO, UTC: since when its last word is said
