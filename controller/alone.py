@@ -5,7 +5,7 @@ from __future__ import annotations
 from controller.install import Install
 from controller.operations.deploy import Standalone, Unattended
 from controller.plan.resource import Allow
-from controller.runtime.reconciler import Serving
+from controller.runtime.judging import Serving
 from controller.runtime.settle import Settling, Telling
 from controller.runtime.step_values import AllowOf, StepFiller
 from controller.targets import everything_allowed, new_id

@@ -16,7 +16,8 @@ from controller.journal.lease import Leases, lock_state
 from controller.journal.lock import FileLock
 from controller.redact import Redactor
 from controller.runtime.clock import Clock
-from controller.runtime.executor import Bounds, LocalExecutor
+from controller.runtime.executor import LocalExecutor
+from controller.runtime.live_run import Bounds
 from controller.runtime.planning import Planning
 from controller.runtime.records import Records
 from controller.runtime.run_log import RunLog

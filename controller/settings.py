@@ -141,6 +141,13 @@ class ReconcileSettings(_Strict):
     health_timeout: Seconds = 300
 
 
+class KeepSettings(_Strict):
+    """How long what is over stays in `alma history`; the audit chain keeps every event."""
+
+    days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    runs: Annotated[int, Field(ge=1, le=100_000)] = 100  # newest of each scope, however old
+
+
 class Settings(_Strict):
     """The whole file."""
 
@@ -154,6 +161,7 @@ class Settings(_Strict):
     api_keys: tuple[ApiKey, ...] = ()
     registries: dict[str, RegistrySettings] = Field(default_factory=dict)
     reconcile: ReconcileSettings = ReconcileSettings()
+    keep: KeepSettings = KeepSettings()
     key_file: str | None = None
     journal: str | None = None
     executor: Literal["local"] = "local"
@@ -195,7 +203,7 @@ _ENVIRONMENT: Mapping[str, str] = {
     "ALMA_EXECUTOR": "executor",
     **{
         f"ALMA_{section}_{key}".upper(): f"{section}.{key}"
-        for section, model in (("server", ServerSettings), ("reconcile", ReconcileSettings))
+        for section, model in (("server", ServerSettings), ("reconcile", ReconcileSettings), ("keep", KeepSettings))
         for key in model.model_fields
     },
     "ALMA_RECONCILE_SCOPE_RATE_PER_MINUTE": "reconcile.scope_rate.per_minute",
@@ -210,7 +218,7 @@ _ENVIRONMENT: Mapping[str, str] = {
     "ALMA_API_KEYS": "api_keys",
     "ALMA_REGISTRIES": "registries",
 }
-_NUMBERS = ("in_flight", "per_minute", "burst")
+_NUMBERS = ("in_flight", "per_minute", "burst", "days", "runs")
 
 
 def load_settings(file: Path | None, environment: Mapping[str, str]) -> Loaded:

@@ -30,23 +30,29 @@ from controller.plan.resource import Allow
 from controller.review.narrative import Narrator, told_by_rules
 from controller.review.report import Narrative, Review
 from controller.runtime.clearances import MergedReviews
+from controller.runtime.drift import HealBudget
 from controller.runtime.ipr import Iprs
+from controller.runtime.judging import Judging
 from controller.runtime.loop import Loop, Rates
 from controller.runtime.parse_worker import ParseWorker
 from controller.runtime.push_status import PushStatuses, belongs_to_push
 from controller.runtime.reconciler import Intervals, Reconciler
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.repository_look import RepositoryLook
-from controller.runtime.reverting import RevertPulls
+from controller.runtime.retention import Keep, Retention
+from controller.runtime.reverting import LateReverts, Place, RevertPulls
 from controller.runtime.reviewing import Reviewing
+from controller.runtime.scope_runs import Budgets, ScopeRuns
 from controller.runtime.settle import Settling
 from controller.runtime.source import GitSource, Granted, RepositorySource
 from controller.runtime.step_values import AllowOf, StepFiller
+from controller.runtime.sweeping import Sweeping
 from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
 from controller.targets import new_id, resolve_own, targets_of
 
 _GIT_TIMEOUT_S = 60.0
+_REVERT_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,10 @@ class Spreading:
         if record.seen_revision:
             self._queue.add(f"push:{record.repository}/{record.seen_revision}", Priority.PULL_REQUEST, 0.5)
 
+    def revert_due(self, scope: str) -> None:
+        """Whoever did not answer a moment ago is asked again, and at each look at the scope."""
+        self._queue.add(f"revert:{scope}", Priority.POLL, _REVERT_AGAIN_S)
+
     def scope_synced(self, record: ScopeRecord, revision: str) -> None:
         """Pull requests that brought nothing to run in still get their final state; scopes that wait may go."""
         self._queue.add(f"repo:{record.repository}", Priority.POLL, 0.2)
@@ -135,23 +145,38 @@ async def build_controller(
     queue = WorkQueue(install.clock)
     spreading = Spreading(queue)
     clearances = MergedReviews(install.records, git)
-    settling = Settling(
-        install.records, install.log, spreading, RevertPulls(sources, forges, install.clock), clearances, install.clock
-    )
+    places = {name: Place(r.source, r.forge, r.settings.branch) for name, r in by_name.items()}
+    reverts = RevertPulls(places, install.clock, spreading.revert_due)
+    settling = Settling(install.records, install.log, spreading, reverts, clearances, install.clock)
     values = StepFiller(install.records, install.secrets, install.key.unseal, _allow_of(install.records, sources))
-    reconciler = Reconciler(
+    budgets = Budgets(HealBudget(install.clock), HealBudget(install.clock))
+    judging = Judging(install.records, git, clearances, serving, budgets.heals, install.clock)
+    runs = ScopeRuns(
         source=git,
         planning=install.planning,
+        judging=judging,
         executor=install.executor,
         records=install.records,
-        clearances=clearances,
         settling=settling,
         values=values,
         lease=install.leases.take,
         new_id=new_id,
+        budgets=budgets,
         clock=install.clock,
         metrics=install.metrics,
-        serving=serving,
+    )
+    reconciler = Reconciler(
+        source=git,
+        planning=install.planning,
+        judging=judging,
+        runs=runs,
+        sweeping=Sweeping(install.planning, budgets.sweeps, serving.locks, serving.read_only),
+        heals=budgets.heals,
+        records=install.records,
+        settling=settling,
+        new_id=new_id,
+        clock=install.clock,
+        metrics=install.metrics,
         intervals=_intervals(settings),
     )
     about = Context(install.records, queue, install.executor, install.clock, {n: r.rules for n, r in by_name.items()})
@@ -168,6 +193,7 @@ async def build_controller(
             metrics=install.metrics,
             install=install.id,
             branch=repository.settings.branch,
+            is_planned=lambda scope: queue.is_busy(f"scope:{scope}"),
         )
     looks = {
         name: RepositoryLook(
@@ -187,6 +213,8 @@ async def build_controller(
         repositories=looks,
         iprs=spreading.iprs,
         pushes={n: PushStatuses(n, r.forge, install.records) for n, r in by_name.items()},
+        reverts=LateReverts(install.records, reverts, spreading.run_moved),
+        retention=Retention(install.records, git, install.clock, Keep(settings.keep.days, settings.keep.runs)),
         engines=install.engines,
         new_id=new_id,
         clock=install.clock,

@@ -16,9 +16,10 @@ from controller.blueprint.repository import ScopeConfig
 from controller.cli.live import Watch, print_result
 from controller.cli.scopes import coming_before, ordered, wanted_by_hand
 from controller.cli.show import interactive, print_plans
-from controller.errors import InvalidInput, RefusedByPolicy
+from controller.errors import AlmaError, InvalidInput, RefusedByPolicy, Unreachable
 from controller.install import Install
 from controller.operations.deploy import Standalone
+from controller.plan.change import Plan
 from controller.plan.limits import PruneLimits
 from controller.review.plan_text import DIGEST_SHOWN
 from controller.runtime.folder import Folder
@@ -77,12 +78,16 @@ class Hand:
     taking_away: bool = False
     failed: set[str] = field(default_factory=set)
     agreed: set[str] = field(default_factory=set)  # digests
+    planned: dict[str, Planned] = field(default_factory=dict)  # by scope, until something moves
 
     async def work(self) -> int:
         """0 when every scope is as it should be, 1 when one failed or the person said no."""
         before = coming_before(self.folder, taking_away=self.taking_away)
         order = ordered(self.folder, before)
-        planned = [await self._plan(scope) for scope in order]
+        if not await self._sweep(order):
+            click.echo("Nothing was changed.")
+            return 1
+        planned = [self.planned.get(s.name) or await self._plan(s) for s in order]
         print_plans([p.plan for p in planned], "text")
         due = [(s, p) for s, p in zip(order, planned, strict=True) if p.plan.changes]
         if not due:
@@ -96,11 +101,44 @@ class Hand:
             await self._carry(scope, sorted(before[scope.name] & self.failed))
         return 1 if self.failed else 0
 
+    async def _sweep(self, order: Sequence[ScopeConfig]) -> bool:
+        """End what runs that no journal knows left behind, before anything is planned beside it. False where the
+        person said no, or a sweep failed."""
+        left = [plan for scope in order if (plan := await self._left(scope))]
+        if not left:
+            return True
+        click.echo("An earlier run was cut off and left parts behind. Before anything else:")
+        print_plans(left, "text")
+        if not self.consent.plain(f"Do this in {', '.join(plan.scope for plan in left)}?"):
+            return False
+        self.planned.clear()
+        runs = [await stoppable(self.install, self.watch, self.desk.sweep(plan)) for plan in left]
+        for run in runs:
+            print_result(run)
+        return all(run.word is RunWord.DONE for run in runs)
+
+    async def _left(self, scope: ScopeConfig) -> Plan | None:
+        """What is left of the scope's earlier runs; its plan is kept, for it stands where nothing is."""
+        planned: Planned | AlmaError
+        try:
+            planned = self.planned[scope.name] = await self._plan(scope)
+        except Unreachable:
+            raise
+        except AlmaError as e:
+            planned = e
+        left = await self.desk.left(self._wanted(scope), planned)
+        if left is None and isinstance(planned, AlmaError):
+            raise planned
+        return left
+
     async def _plan(self, scope: ScopeConfig) -> Planned:
+        return await self.desk.plan(self._wanted(scope))
+
+    def _wanted(self, scope: ScopeConfig) -> Wanted:
         wanted = wanted_by_hand(self.install, self.folder, scope)
         if self.taking_away:
-            wanted = Wanted(wanted.scope, "destroy", (), wanted.targets, wanted.allow)
-        return await self.desk.plan(wanted)
+            return Wanted(wanted.scope, "destroy", (), wanted.targets, wanted.allow)
+        return wanted
 
     async def _refuse_parked(self, scopes: Sequence[ScopeConfig]) -> None:
         for scope in scopes:

@@ -47,8 +47,11 @@ def status(ctx: click.Context, output: str) -> int:
     return 0
 
 
+_GOING = ("queued", "planning", "running")  # the other states are told by the message
+
+
 def _note(scope: Mapping[str, Json]) -> str:
-    words = [scope["message"]]
+    words = [scope["state"] if scope["state"] in _GOING else "", scope["message"]]
     words += ["restart pending"] if scope["restart_pending"] else []
     words += [f"pinned to {scope['pinned']['revision'][:10]} by {scope['pinned']['by']}"] if scope["pinned"] else []
     words += ["orphaned"] if scope["orphaned"] else []

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from controller.errors import RefusedByPolicy
+from controller.errors import AlmaError, RefusedByPolicy
 from controller.journal.lease import Leases
-from controller.plan.change import ClearedBy
+from controller.plan.change import ClearedBy, Plan
 from controller.plan.limits import Allowance, Listed, PruneLimits, clear, over_budget
 from controller.runtime.carrying import RunHooks, StepValues
 from controller.runtime.clock import Clock
 from controller.runtime.decide import Decision, Verdict
+from controller.runtime.drift import HealBudget
 from controller.runtime.executor import Executor
+from controller.runtime.judging import Serving
 from controller.runtime.planning import Planned, Planning, Wanted
-from controller.runtime.reconciler import Serving
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.run import Begun
 from controller.runtime.settle import Settling
+from controller.runtime.sweeping import Sweeping
 
 LOCAL = "local-folder"  # the repository that records of such scopes name
 
@@ -69,6 +71,21 @@ class Standalone:
         run, begun = await self.settling.begin(record, plan.revision, tree, decision, False, False, self.new_id)
         return await self._carry(replace(record, run=run.run), run, begun)
 
+    async def left(self, wanted: Wanted, planned: Planned | AlmaError) -> Plan | None:
+        """The plan that ends what runs nobody remembers left of the scope; None where there is nothing that may be
+        ended here. To be asked while none of its runs is open."""
+        record = await self.records.get(ScopeRecord, wanted.scope) or ScopeRecord(wanted.scope, LOCAL)
+        sweeping = Sweeping(self.planning, HealBudget(self.clock), self.serving.locks, self.serving.read_only)
+        left = await sweeping.left(wanted, planned)
+        return left if left and sweeping.may(record, left, known=True) else None
+
+    async def sweep(self, left: Plan) -> RunRecord:
+        """Carry out the plan of `left`, before any other."""
+        record = await self.records.get(ScopeRecord, left.scope) or ScopeRecord(left.scope, LOCAL)
+        decision = Decision(Verdict.GO, left)
+        run, begun = await self.settling.begin(record, left.revision, "", decision, True, False, self.new_id)
+        return await self._carry(replace(record, run=run.run), run, begun)
+
     async def finish(self, record: ScopeRecord) -> RunRecord | None:
         """Go on with a run that an earlier process left behind."""
         run = await self.records.get(RunRecord, record.run) if record.run else None
@@ -102,6 +119,9 @@ class Unattended:
         return None
 
     async def open(self, record: ScopeRecord, run: RunRecord) -> int | None:
+        return None
+
+    def later(self, scope: str) -> None:
         return None
 
     async def pulls(self, record: ScopeRecord, revision: str) -> tuple[int, ...]:

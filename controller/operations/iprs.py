@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from controller.errors import InvalidInput, RefusedByPolicy
 from controller.forges.forge import Account, Comment, Forge, PullRequest
+from controller.journal.projections import Document, Entry
 from controller.operations.access import Actor, Role, require
 from controller.operations.context import Context
 from controller.plan.codec import from_json, to_json
@@ -18,13 +19,18 @@ from controller.runtime.records import IprRecord
 from controller.runtime.work_queue import Priority
 
 Json = Any
+_ASKED_KEPT = 20
 
 
 @runtime_checkable
-class Commentable(Protocol):
-    """A forge on which people of this machine may write (the built-in one)."""
+class Personal(Protocol):
+    """A forge that knows the people of this machine (the built-in one): they act there in their own name."""
 
     async def comment(self, number: int, account: Account, body: str) -> Comment: ...
+
+    async def approve(self, number: int, head_sha: str, body: str, account: Account = ...) -> None: ...
+
+    async def merge(self, number: int, head_sha: str, account: Account = ...) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,31 +81,52 @@ class PullDesk:
     async def comment(self, actor: Actor, repository: str | None, number: int, body: str) -> Json:
         """A comment in the actor's own name; only where people of this machine are known to the forge."""
         name, forge, _ = await self._one(actor, repository, number, Role.READ, "ipr comment")
-        if not isinstance(forge, Commentable):
+        if not isinstance(forge, Personal):
             raise RefusedByPolicy(
                 f"comments of {name} are written at its forge ({forge.kind})", hint="write it on the pull request"
             )
-        written = await forge.comment(number, Account(actor.id, actor.shown), body)
+        written = await forge.comment(number, _account(actor), body)
         self._look(name, number)
         return {"repository": name, "number": number, "comment": written.id}
 
     async def approve(self, actor: Actor, repository: str | None, number: int) -> Json:
         name, forge, pull = await self._one(actor, repository, number, Role.OPERATE, "ipr approve")
-        await forge.approve(number, pull.head_sha, f"approved by {actor.shown}")
+        await self._asked(actor, name, pull, "approve")
+        body = f"approved by {_named(actor)}"
+        if isinstance(forge, Personal):
+            await forge.approve(number, pull.head_sha, body, _account(actor))
+        else:
+            await forge.approve(number, pull.head_sha, body)
+        self._look(name, number)
         return {"repository": name, "number": number, "approved": pull.head_sha}
 
     async def merge(self, actor: Actor, repository: str | None, number: int) -> Json:
         """Merge if the head is still the one looked at now."""
         name, forge, pull = await self._one(actor, repository, number, Role.OPERATE, "ipr merge")
-        await forge.merge(number, pull.head_sha)
+        await self._asked(actor, name, pull, "merge")
+        if isinstance(forge, Personal):
+            await forge.merge(number, pull.head_sha, _account(actor))
+        else:
+            await forge.merge(number, pull.head_sha)
         self.about.queue.add(f"repo:{name}", Priority.PERSON)
         return {"repository": name, "number": number, "merged": pull.head_sha}
 
     async def close(self, actor: Actor, repository: str | None, number: int) -> Json:
-        name, forge, _ = await self._one(actor, repository, number, Role.OPERATE, "ipr close")
+        name, forge, pull = await self._one(actor, repository, number, Role.OPERATE, "ipr close")
+        await self._asked(actor, name, pull, "close")
         await forge.close_pull(number)
         self._look(name, number)
         return {"repository": name, "number": number, "closed": True}
+
+    async def _asked(self, actor: Actor, name: str, pull: PullRequest, verb: str) -> None:
+        """Who asked is durable before the forge hears of it in our own name, and told in our comment."""
+        record = await self.about.records.get(IprRecord, f"{name}/{pull.number}")
+        record = record or IprRecord(name, pull.number, state=pull.state)
+        ask = f"{verb} of {pull.head_sha[:8]} by {_named(actor)}"
+        asked = record if ask in record.asked else replace(record, asked=(*record.asked, ask)[-_ASKED_KEPT:])
+        told = Entry("ipr.asked", {"by": actor.id, "verb": verb, "number": pull.number, "head": pull.head_sha})
+        document = Document("ipr", record.key, to_json(asked))
+        await self.about.records.journal.append(f"ipr:{record.key}", [told], [document])
 
     def _chosen(self, repository: str | None) -> Mapping[str, Forge]:
         if repository is None:
@@ -126,6 +153,15 @@ class PullDesk:
 
     def _look(self, name: str, number: int) -> None:
         self.about.queue.add(f"ipr:{name}/{number}", Priority.PERSON)
+
+
+def _account(actor: Actor) -> Account:
+    return Account(actor.id, actor.shown)
+
+
+def _named(actor: Actor) -> str:
+    """`alice (os:alice)`."""
+    return f"{actor.shown} ({actor.id})"
 
 
 def _pull(pull: PullRequest) -> dict[str, Json]:

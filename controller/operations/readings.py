@@ -8,7 +8,9 @@ from typing import Any
 from controller.operations.access import Actor, Role, role_of
 from controller.operations.context import Context
 from controller.plan.codec import to_json
+from controller.plan.health import SyncState
 from controller.runtime.records import RepositoryRecord, RunRecord, ScopeRecord
+from controller.runtime.run import RunWord
 from controller.runtime.run_log import stream_of
 
 Json = Any
@@ -24,11 +26,25 @@ async def status(about: Context, actor: Actor) -> Json:
         if _readable(about, actor, r.repository)
     ]
     for scope in scopes:
+        scope["state"] = await _state(about, scope)
         run = await about.records.get(RunRecord, scope["waiting"]) if scope["waiting"] else None
         if run:
             scope["next_step"] = run.next_step
             scope["plan"] = [_listed(c) for c in to_json(run.changes)]
     return {"format": "alma.status/v1", "scopes": scopes, "repositories": repositories}
+
+
+async def _state(about: Context, scope: Mapping[str, Json]) -> str:
+    """The state of the scope's newest run (engine.md): what the queue knows comes before there is one."""
+    run = await about.records.get(RunRecord, scope["run"]) if scope["run"] else None
+    if run:
+        return run.word
+    key = f"scope:{scope['scope']}"
+    if about.queue.is_busy(key):
+        return RunWord.PLANNING
+    if scope["sync"] is not SyncState.SYNCED and about.queue.is_due(key):
+        return RunWord.QUEUED
+    return RunWord.WAITING if scope["waiting"] else RunWord.PARKED if scope["parked"] else ""
 
 
 def _readable(about: Context, actor: Actor, repository: str) -> bool:

@@ -62,7 +62,7 @@ def rendered(review: Review, run: Runs, marker: str, limit: int = LIMIT) -> Rend
 def _made(review: Review, runs: Sequence[RunProgress], marker: str, room: int) -> Rendered:
     parts = {
         "marker": marker,
-        "run": text("run.md.j2", **run_facts(runs, room // 4)) if runs else "",
+        "run": _run(review, runs, room // 4),
         "scopes": text("scopes.md.j2", **sections.scope_facts(review.scopes, room // 8)),
         "findings": text("findings.md.j2", **sections.finding_facts(review, room // 5)),
         "cost": text("cost.md.j2", **sections.cost_facts(review, room // 12)),
@@ -78,6 +78,12 @@ def _made(review: Review, runs: Sequence[RunProgress], marker: str, room: int) -
     parts["verdict"] = text("verdict.md.j2", **sections.verdict_facts(review, plan))
     body = text("comment.md.j2", **{name: Markdown(part.strip()) for name, part in parts.items()})
     return Rendered(body.strip() + "\n", plan.listed, plan.hidden)
+
+
+def _run(review: Review, runs: Sequence[RunProgress], room: int) -> str:
+    if runs:
+        return text("run.md.j2", **run_facts(runs, room))
+    return text("nothing_ran.md.j2") if review.nothing_ran else ""
 
 
 def _order(review: Review, room: int) -> str:

@@ -16,6 +16,8 @@ from controller.review.cost import BudgetResult, Cost
 from controller.review.finding import Severity
 from controller.review.wording import many, money_text, seconds_text
 
+UNREVIEWED = "it was merged before it was reviewed"
+
 
 class Verdict(StrEnum):
     """What a reviewer is told first. The order of definition is the order of precedence."""
@@ -24,6 +26,7 @@ class Verdict(StrEnum):
     UNREADABLE = "unreadable"  # a target did not answer: tried again
     WAITS = "waits"  # may be merged; the run then waits for a person
     UNTOUCHED = "untouched"
+    UNREVIEWED = "unreviewed"  # merged before anyone could look at it
     NOTHING = "nothing"  # touches a scope and changes nothing
     READY = "ready"
 
@@ -69,6 +72,8 @@ class Review:
     links: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)
     footer: str = ""
+    unreviewed: bool = False  # it was merged before it was reviewed: its scopes have no plan here
+    nothing_ran: bool = False  # merged and over, and no run was needed
 
     @property
     def plans(self) -> tuple[Plan, ...]:
@@ -84,6 +89,8 @@ class Review:
             return Verdict.WAITS
         if not self.scopes:
             return Verdict.UNTOUCHED
+        if self.unreviewed:
+            return Verdict.UNREVIEWED
         return Verdict.READY if any(p.changes for p in self.plans) else Verdict.NOTHING
 
     @property
@@ -192,8 +199,9 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """How a run of one scope goes. `diagnosis` is redacted; `next_step` is what a person does now; `confirm` is the
-    whole command that lets a waiting run go on; `continues_in` the pull request whose run took this one over."""
+    """How a run of one scope goes; `run` is empty for one that has not begun. `diagnosis` is redacted; `next_step` is
+    what a person does now; `confirm` is the whole command that lets a waiting run go on; `continues_in` the pull
+    request whose run took this one over."""
 
     run: str
     scope: str
@@ -206,3 +214,4 @@ class RunProgress:
     revert_number: int | None = None
     revert_url: str = ""
     continues_in: int | None = None
+    warnings: tuple[str, ...] = ()  # what could not be removed at the end, one sentence each, redacted

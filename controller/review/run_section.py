@@ -23,6 +23,7 @@ _URGENCY = (RunState.PARKED, RunState.UNDONE, RunState.CANCELLED, RunState.SUPER
 _FOLD_FROM = 13  # rows
 _RUNS_MAX = 8  # told in full, the most urgent first
 _DIAGNOSIS_LINES = 30
+_WARNINGS_MAX = 10
 
 
 def run_facts(runs: Sequence[RunProgress], room: int) -> dict[str, object]:
@@ -68,9 +69,12 @@ def _story(run: RunProgress, room: int, *, several: bool) -> dict[str, object]:
     time = f" ({seconds_text(run.seconds)})" if run.seconds is not None else ""
     lines = [visible(line) for line in run.diagnosis[:4096].splitlines() if line.strip()][:_DIAGNOSIS_LINES]
     shown, _ = fit([Markdown(line) for line in lines], max(room, 300))
+    which = f" Run {code(run.run)}." if run.run else ""
     return {
-        "line": Markdown(f"{name}{_sentence(run)}{time}. Run {code(run.run)}."),
+        "line": Markdown(f"{name}{_sentence(run)}{time}.{which}"),
         "diagnosis": fenced(shown, "text") if shown else "",
+        "warnings": list(run.warnings[:_WARNINGS_MAX]),  # each a code span
+        "more_warnings": max(0, len(run.warnings) - _WARNINGS_MAX),
         "next_step": prose(run.next_step) if run.next_step else "",
         "confirm": run.confirm,
         "revert": _revert(run),
@@ -96,8 +100,10 @@ def _sentence(run: RunProgress) -> str:
             return "Waits for a person; nothing has been changed"
         case RunState.UNDOING:
             return f"Something failed; it is being undone, {_done(run)}"
-        case RunState.QUEUED | RunState.PLANNING:
-            return "Not started yet"
+        case RunState.QUEUED:
+            return "Merged; it waits for its turn"
+        case RunState.PLANNING:
+            return "Merged; it is being planned"
         case RunState.VERIFYING:
             return f"{_done(run)}; waiting for health"
         case RunState.RETIRING:

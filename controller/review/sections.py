@@ -12,6 +12,7 @@ from controller.review.fitting import fit
 from controller.review.inert import Markdown, cell, code, prose, prose_cell
 from controller.review.plan_section import PlanSection
 from controller.review.report import (
+    UNREVIEWED,
     Review,
     ScopeReview,
     Verdict,
@@ -29,6 +30,7 @@ ICONS: Mapping[Verdict, str] = {
     Verdict.UNREADABLE: "🔌",
     Verdict.WAITS: "✋",
     Verdict.UNTOUCHED: "➖",
+    Verdict.UNREVIEWED: "👁️",
     Verdict.NOTHING: "✅",
     Verdict.READY: "✅",
 }
@@ -59,6 +61,8 @@ def headline(review: Review) -> str:
     """`1 to create · worst disruption restart (about 2 s) · +4.20 EUR/month · 1 finding (medium)`."""
     if review.verdict is Verdict.UNTOUCHED:
         return "this pull request touches no scope"
+    if review.verdict is Verdict.UNREVIEWED:
+        return UNREVIEWED
     planned = bool(review.plans)
     parts = [counts_text(counts_of(review.plans)) if planned else "no plan"]
     if any(p.changes for p in review.plans):
@@ -69,6 +73,8 @@ def headline(review: Review) -> str:
 
 
 def _reasons(review: Review, plan: PlanSection) -> Iterable[str]:
+    if review.unreviewed:
+        yield "nothing was planned, audited or priced before the merge, and the merge clears nothing"
     if plan.hidden:
         total = len(plan.hidden) + len(plan.listed)
         yield f"{len(plan.hidden):,} of {total:,} changes are not shown here: the run waits for confirm"
@@ -101,11 +107,18 @@ def scope_facts(scopes: Sequence[ScopeReview], room: int) -> Facts:
 def _scope_row(scope: ScopeReview) -> Markdown:
     name = f"{cell(scope.name)}{' (new scope)' if scope.new else ''}"
     if scope.plan is None:
-        outcome = "invalid" if scope.problems else "refused" if scope.refused else "not readable"
-        return Markdown(f"| {name} | {outcome} | | | |")
+        return Markdown(f"| {name} | {_outcome(scope)} | | | |")
     counts = counts_text(counts_of((scope.plan,))) + (", waits" if scope.waits else "")
     money = money_text(scope.cost.delta, scope.cost.currency, signed=True) if scope.cost else ""
     return Markdown(f"| {name} | {counts} | {scope.plan.disruption.value} | {money} | {_found(scope)} |")
+
+
+def _outcome(scope: ScopeReview) -> str:
+    if scope.problems:
+        return "invalid"
+    if scope.refused:
+        return "refused"
+    return "not readable" if scope.unreadable else "not reviewed"
 
 
 def _found(scope: ScopeReview) -> str:

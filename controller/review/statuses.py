@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from controller.review.inert import visible
 from controller.review.report import (
+    UNREVIEWED,
     Review,
     RunProgress,
     RunState,
@@ -41,6 +42,8 @@ def statuses(review: Review, runs: Sequence[RunProgress] = ()) -> tuple[StatusLi
     """In the order they are to be written."""
     if not review.scopes:
         return tuple(_line(f"alma/{part}", "success", UNTOUCHED) for part in ("plan", "audit", "cost", "deploy"))
+    if review.unreviewed:
+        return (_line("alma/plan", "error", UNREVIEWED), _deploy(review, runs))
     each = sorted((_scope(s) for s in review.scopes), key=lambda line: (_WORST_FIRST.index(line.state), line.context))
     return (_plan(review), _audit(review), _cost(review), _deploy(review, runs), *each[:SCOPES_MAX])
 
@@ -90,6 +93,10 @@ _DEPLOY = {
 
 
 def _deploy(review: Review, runs: Sequence[RunProgress]) -> StatusLine:
+    if review.nothing_ran:
+        return _line("alma/deploy", "success", "nothing had to run")
+    if not runs and review.unreviewed:
+        return _line("alma/deploy", "pending", "not started yet")
     if not runs:
         return _line("alma/deploy", "success", "runs when this is merged")
     states = [_DEPLOY.get(r.state, "pending") for r in runs]

@@ -7,7 +7,7 @@ goes on (I19). Nothing here changes a target.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ from controller.forges.forge import (
 from controller.forges.marker import bears
 from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
+from controller.plan.health import SyncState
 from controller.plan.limits import Listed
 from controller.plan.step import Action
 from controller.review.command_answer import refused_answer
@@ -37,6 +38,7 @@ from controller.review.statuses import statuses
 from controller.runtime.clearances import at_merge
 from controller.runtime.clock import Clock
 from controller.runtime.command import Command, parse_command
+from controller.runtime.missed import missed
 from controller.runtime.records import IprRecord, Records, RunRecord, ScopeRecord
 from controller.runtime.reviewing import Judged, Reviewing, monthly_costs
 from controller.runtime.run import RunWord
@@ -68,10 +70,11 @@ class Iprs:
         metrics: Metrics,
         install: str,
         branch: str,
+        is_planned: Callable[[str], bool],
     ) -> None:
         self._repository, self._forge, self._reviewing = repository, forge, reviewing
         self._answering, self._records, self._clock, self._metrics = answering, records, clock, metrics
-        self._install, self._branch = install, branch
+        self._install, self._branch, self._is_planned = install, branch, is_planned
         self._open_scopes: dict[int, frozenset[str]] = {}  # open pull request → scopes it touches
         self._moving: dict[str, RunRecord] = {}  # run id → newest progress, not yet in the journal
         self._emptied: dict[int, float] = {}  # open pull request → since when the branch holds all it brings
@@ -125,7 +128,8 @@ class Iprs:
         )
         if _other_plan(record, pull, judged):
             record = replace(record, confirmed=(), confirmed_by="")  # given for what is no longer there (I3)
-        record = replace(record, head_sha=pull.head_sha, base_sha=self._repository.head or "", final=False, runs=())
+        record = replace(record, head_sha=pull.head_sha, base_sha=self._repository.head or "")
+        record = replace(record, final=False, final_at="", runs=())
         self._open_scopes[record.number] = frozenset(r.scope for r in judged.reviewed)
         record = await self._write(record, judged.review, (), judged)
         if record.head_sha == pull.head_sha:
@@ -136,7 +140,7 @@ class Iprs:
     async def _is_being_merged(self, record: IprRecord, pull: PullRequest) -> bool:
         """A forge moves the branch before it calls the pull request merged. A review made in between would find
         nothing to change and take the place of the one that the merge clears by (I2)."""
-        if not record.reviewed or record.head_sha != pull.head_sha or not await self._brings_nothing(pull):
+        if not await self._brings_nothing(pull):
             self._emptied.pop(pull.number, None)
             return False
         since_s = self._emptied.setdefault(pull.number, self._clock.now_s())
@@ -168,29 +172,39 @@ class Iprs:
 
     async def _ended(self, record: IprRecord, pull: PullRequest) -> float | None:
         if not record.head_sha and pull.state is PullState.CLOSED:
-            await self._save(replace(record, final=True))  # closed before we ever spoke: nothing to say
+            await self._save(self._final(record))  # closed before we ever spoke: nothing to say
             return None
-        review = await self._stored_review(record)
-        if review is None:
-            return await self._missed(record, pull)
         if record.merge_sha and not await self._repository.mirror.has(record.merge_sha):
             return 15.0  # told of before its repository was looked at; its run asks for a look sooner
-        runs = await self._runs(record)
+        review = await self._stored_review(record)
+        if review is None:
+            record, review = await self._missed(record, pull)
+        runs = await self._runs(record, unreviewed=review.unreviewed)
         progress = tuple(_progress(r, self._continues(r)) for r in runs)
         final = pull.state is PullState.CLOSED or await self._is_final(record, runs)
+        if not final:
+            progress += await self._not_begun(record, {r.scope for r in runs})
         if pull.state is PullState.CLOSED:
             progress = ()
-        await self._write(replace(record, final=final, runs=tuple(r.run for r in runs)), review, progress, None)
+        elif final and not runs:
+            review = replace(review, nothing_ran=True)
+        record = self._final(record) if final else replace(record, final=False, final_at="")
+        await self._write(replace(record, runs=tuple(r.run for r in runs)), review, progress, None)
         return None if final else 30.0
 
-    async def _missed(self, record: IprRecord, pull: PullRequest) -> float:
-        """Merged before we ever reviewed it: review what it brought in against the commit before it, once."""
-        await self._repository.mirror.fetch(commits=[pull.head_sha])
-        empty = Review(head=pull.head_sha, base=self._repository.head or "")
-        await self._write(replace(record, head_sha=pull.head_sha), empty, (), None)
-        return 5.0
+    def _final(self, record: IprRecord) -> IprRecord:
+        return replace(record, final=True, final_at=record.final_at or self._clock.wall().isoformat())
 
-    async def _runs(self, record: IprRecord) -> tuple[RunRecord, ...]:
+    async def _missed(self, record: IprRecord, pull: PullRequest) -> tuple[IprRecord, Review]:
+        """Merged before we ever reviewed it: the scopes it touched are told of, and it clears nothing."""
+        judged = Judged(Review(head=pull.head_sha), ())
+        if record.merge_sha:
+            judged = await missed(self._repository, pull, record.merge_sha)
+        record = replace(record, head_sha=pull.head_sha, base_sha=judged.review.base, reviewed=judged.reviewed)
+        await self._save(record, judged.review)
+        return record, judged.review
+
+    async def _runs(self, record: IprRecord, *, unreviewed: bool) -> tuple[RunRecord, ...]:
         """The newest run of each scope that brought this pull request in."""
         newest: dict[str, RunRecord] = {}
 
@@ -199,12 +213,51 @@ class Iprs:
             ours = record.number in body["pulls"] or body["revision"] == record.merge_sha
             return ours and body["repository"] == record.repository and not body["heal"]
 
-        for stored in await self._records.where(RunRecord, "", brought_in):
+        found = await self._records.where(RunRecord, "", brought_in)
+        if unreviewed:
+            found += await self._begun_before_the_look(record)
+        for stored in found:
             run = stored if stored.word.ended else self._moving.get(stored.run, stored)
             before = newest.get(run.scope)
             if before is None or run.created >= before.created:
                 newest[run.scope] = run
         return tuple(newest[s] for s in sorted(newest))
+
+    async def _not_begun(self, record: IprRecord, begun: Collection[str]) -> tuple[RunProgress, ...]:
+        """Scopes of a merged pull request whose run is still to come, and why where that is known. Nothing of it is
+        stored: a run has a record from the moment it waits or goes."""
+        found = []
+        for scope in sorted({r.scope for r in record.reviewed} - set(begun)):
+            known = await self._records.get(ScopeRecord, scope)
+            if known is None or known.taken_from(record.repository) or await self._includes(record, known):
+                continue
+            state = RunState.PLANNING if self._is_planned(scope) else RunState.QUEUED
+            looked_at = known.seen_revision == self._repository.head and known.sync is SyncState.OUT_OF_SYNC
+            found.append(RunProgress("", scope, state, diagnosis=known.message if looked_at else ""))
+        return tuple(found)
+
+    async def _includes(self, record: IprRecord, scope: ScopeRecord) -> bool:
+        """True if what the merge brought in is part of the scope's verified revision."""
+        merge, good = record.merge_sha, scope.good_revision
+        if not merge or not good:
+            return False
+        return good == merge or await self._repository.mirror.is_ancestor(merge, good)
+
+    async def _begun_before_the_look(self, record: IprRecord) -> tuple[RunRecord, ...]:
+        """Runs that brought a pull request in before it was known which scopes it touches, so that they do not name
+        it: to the first one that is verified, later ones bring in others."""
+        scopes, merge, mirror = {r.scope for r in record.reviewed}, record.merge_sha, self._repository.mirror
+        found: list[RunRecord] = []
+        deployed: set[str] = set()
+
+        def of_them(body: Mapping[str, Any]) -> bool:
+            return body["repository"] == record.repository and body["scope"] in scopes and not body["heal"]
+
+        for run in sorted(await self._records.where(RunRecord, "", of_them), key=lambda r: r.created):
+            if merge and run.scope not in deployed and await mirror.is_ancestor(merge, run.revision):
+                found.append(run)
+                deployed |= {run.scope} if run.word is RunWord.DONE else set()
+        return tuple(found)
 
     async def _is_final(self, record: IprRecord, runs: Sequence[RunRecord]) -> bool:
         """No run of it goes on, and every scope the merge touched has an ended run, or is verified at content that
@@ -216,11 +269,9 @@ class Iprs:
             if reviewed.scope in ended:
                 continue
             scope = await self._records.get(ScopeRecord, reviewed.scope)
-            if scope is None or not scope.good_revision or not record.merge_sha:
-                return False
-            mirror = self._repository.mirror
-            good = scope.good_revision
-            if good != record.merge_sha and not await mirror.is_ancestor(record.merge_sha, good):
+            if scope and scope.taken_from(record.repository):
+                continue  # nothing is done for it from here
+            if scope is None or not await self._includes(record, scope):
                 return False
         return True
 
@@ -235,6 +286,8 @@ class Iprs:
         self, record: IprRecord, review: Review, progress: Sequence[RunProgress], judged: Judged | None
     ) -> IprRecord:
         """The comment, then the aggregates, then the scopes (design.md 5); only what differs is sent."""
+        if record.asked:
+            review = replace(review, footer=f"Asked through ALMA: {'; '.join(record.asked)}.")
         made = rendered(review, progress, self._marker(record))
         if made.hidden and judged:
             # What the comment cannot show, nobody has seen: it always waits for confirm (design.md 5).
@@ -313,6 +366,8 @@ class Iprs:
 
     async def _save(self, record: IprRecord, review: Review | None = None) -> None:
         known = await self._records.get(IprRecord, record.key)
+        if known and known.asked != record.asked:
+            record = replace(record, asked=known.asked)  # by a person, since this look began
         if known and known.state == PullState.MERGED and record.state == PullState.OPEN:
             # Merged while it was reviewed, and noted by the look at its repository: what a merge clears is not lost.
             record = replace(record, state=known.state, merge_sha=known.merge_sha)
@@ -359,4 +414,5 @@ def _progress(run: RunRecord, continues_in: int | None) -> RunProgress:
         confirm=f"/alma confirm {run.run}" if run.word is RunWord.WAITING else "",
         revert_number=run.revert_pull,
         continues_in=continues_in,
+        warnings=run.warnings,
     )

@@ -1,7 +1,7 @@
 """The loop: looks at repositories, scopes and pull requests when something says "look", and at intervals anyway (I21).
 
-Keys of the queue: `repo:NAME`, `scope:NAME`, `ipr:REPOSITORY/NUMBER`, `push:REPOSITORY/COMMIT`. Webhooks, polls, file
-events, engine hints and people only add keys; any of them alone reaches the same end.
+Keys of the queue: `repo:NAME`, `scope:NAME`, `ipr:REPOSITORY/NUMBER`, `push:REPOSITORY/COMMIT`, `revert:SCOPE`,
+`prune:`. Webhooks, polls, file events, engine hints and people only add keys; any of them alone reaches the same end.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from controller.runtime.ipr import Iprs
 from controller.runtime.push_status import PushStatuses
 from controller.runtime.reconciler import Reconciler
 from controller.runtime.repository_look import RepositoryLook
+from controller.runtime.retention import Retention
+from controller.runtime.reverting import LateReverts
 from controller.runtime.work_queue import Item, Priority, WorkQueue
 from controller.telemetry import Metrics
 from controller.token_bucket import TokenBucket
@@ -27,6 +29,8 @@ from engines.engine import Engine, EngineError
 
 _log = structlog.get_logger("loop")
 _WORKERS = 8
+_PRUNE_FIRST_S = 60.0  # after the start: what waits for a look goes first
+_PRUNE_EVERY_S = 86_400.0
 _QUICK_WORKERS = 3  # never taken by a run: looks and reviews go on beside slow deploys
 
 
@@ -53,6 +57,8 @@ class Loop:
         repositories: Mapping[str, RepositoryLook],
         iprs: Mapping[str, Iprs],
         pushes: Mapping[str, PushStatuses],
+        reverts: LateReverts,
+        retention: Retention,
         engines: Mapping[str, Engine],
         new_id: Callable[[], str],
         clock: Clock,
@@ -61,7 +67,8 @@ class Loop:
         interval_s: float = 60.0,
     ) -> None:
         self._queue, self._reconciler, self._repositories, self._iprs = queue, reconciler, repositories, iprs
-        self._pushes, self._new_id = pushes, new_id
+        self._pushes, self._reverts, self._new_id = pushes, reverts, new_id
+        self._retention = retention
         self._engines, self._clock, self._metrics = engines, clock, metrics
         self._rates, self._interval_s = rates, interval_s
         self._buckets: dict[str, TokenBucket] = {}
@@ -76,6 +83,7 @@ class Loop:
         for name, pushes in self._pushes.items():
             for revision in await pushes.unsettled():
                 self._queue.add(f"push:{name}/{revision}", Priority.POLL)
+        self._queue.add("prune:", Priority.POLL, _PRUNE_FIRST_S)
         helpers = [asyncio.create_task(self._hints(t, e)) for t, e in self._engines.items()]
         helpers += [asyncio.create_task(self._watched(w)) for w in watches]
         workers = [asyncio.create_task(self._work(stop, None)) for _ in range(_WORKERS)]
@@ -153,6 +161,12 @@ class Loop:
         if what == "push":
             repository, _, revision = name.rpartition("/")
             await self._pushes[repository].look(revision)
+            return None, Priority.POLL
+        if what == "prune":
+            await self._retention.prune()
+            return _PRUNE_EVERY_S, Priority.POLL
+        if what == "revert":
+            await self._reverts.look(name)
             return None, Priority.POLL
         wait_s = self._throttled(name, item.priority)
         if wait_s:

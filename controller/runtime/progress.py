@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from controller.plan.change import Change, Plan
+from controller.plan.step import Phase
 from controller.runtime.records import ChangeResult
 from controller.runtime.run import Leg, LegKind, Op, OpRef, RunState, RunWord
 from controller.telemetry import Metrics
@@ -55,12 +56,21 @@ def _line(change: Change, result: str, seconds: float | None, task: str | None) 
 def _result(state: RunState, work: int, ops: Sequence[Op]) -> str:
     if state.failure and state.failure.leg.work == work:
         return "failed"
+    if state.word is RunWord.DONE and _kept(state, work):
+        return "kept"
     if state.word.ended:
         return _RESULT_AT_END[state.word] if ops or state.word is RunWord.DONE else "not started"
     if not ops:
         return "waiting"
     checked = Leg(LegKind.CHECK, work) in state.done
     return "verified" if checked and all(op.over for op in ops) else "running"
+
+
+def _kept(state: RunState, work: int) -> bool:
+    """A part of it was to be removed for good, and is still there."""
+    steps = enumerate(state.works[work].change.effect.steps)
+    removals = [OpRef(work, number) for number, step in steps if step.phase is Phase.RETIRE]
+    return any(ref not in state.ops or not state.ops[ref].over for ref in removals)
 
 
 def _task(ops: Sequence[Op]) -> str | None:

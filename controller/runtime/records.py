@@ -75,6 +75,7 @@ class ScopeRecord:
     run: str | None = None  # begun and not ended
     waiting: str | None = None  # a run that waits for a person, a window or a dependency
     parked: str | None = None
+    revert_due: str | None = None  # a run whose revert pull request could not be opened when it ended
     sync: SyncState = SyncState.UNKNOWN
     health: HealthState = HealthState.UNKNOWN
     message: str = ""
@@ -88,6 +89,15 @@ class ScopeRecord:
     @property
     def key(self) -> str:
         return self.scope
+
+    def taken_from(self, repository: str) -> str:
+        """Why `repository`, which names this scope too, gets nothing done under that name; empty if it is its own."""
+        if repository == self.repository:
+            return ""
+        return (
+            f"scope {self.scope} belongs to repository {self.repository}, and {repository} names it too: nothing is"
+            f" done for it from {repository}; give it another name in one of the two alma.yaml"
+        )
 
     def exported(self, name: str) -> object:
         """The present value of a declared output; None where it is not known."""
@@ -184,8 +194,10 @@ class IprRecord:
     pending: Mapping[str, str] = field(default_factory=dict)  # comment → answer not yet sent; empty: begun, not over
     confirmed: tuple[Listed, ...] = ()  # I17: given before the merge
     confirmed_by: str = ""
+    asked: tuple[str, ...] = ()  # what people of this machine had done at the forge in our name
     runs: tuple[str, ...] = ()
     final: bool = False
+    final_at: str = ""  # ISO, UTC: since when its last word is said
     world: str = ""  # hash of what the review was made from: base, live state, policy
     body_hash: str = ""
 
@@ -203,6 +215,8 @@ class RepositoryRecord:
     refs: Mapping[str, str] = field(default_factory=dict)
     scopes: tuple[str, ...] = ()
     problem: str = ""
+    taken: tuple[str, ...] = ()  # scopes it names that belong to another repository
+    told_at: str | None = None  # where the tracked branch was when the forge last told of its pull requests
 
     @property
     def key(self) -> str:

@@ -49,14 +49,15 @@ class RepositoryLook:
         merged: set[str] = set()
         try:
             # First: what a merge clears must be known before its scopes are looked at.
-            merged = await self._pulls()
+            merged = await self._pulls(record.told_at)
         except ForgeError as e:
             silent = e
-        if head != self._source.head or head != record.head:
+        if head != self._source.head or head != record.head or record.taken:
             await self._source.mirror.fetch([self._branch], listing=listing)
             record = await self._moved(record, head)
-        if dict(record.refs) != dict(refs):
-            await self._note(replace(record, refs=dict(refs), head=head))
+        if not silent:
+            record = replace(record, told_at=head)
+        await self._note(replace(record, refs=dict(refs), head=head))
         for scope in sorted(merged):
             # Its run may have begun to wait before the forge called the pull request merged.
             self._queue.add(f"scope:{scope}", Priority.WEBHOOK)
@@ -74,8 +75,10 @@ class RepositoryLook:
             await self._note(replace(record, head=head, problem=str(e)))
             await self._wake_all(record)
             return replace(record, head=head, problem=str(e))
-        names = await self._scopes(config, head, record, rewritten)
-        after = replace(record, head=head, scopes=names, problem="")
+        taken = await self._taken(config)
+        own = replace(config, scopes=tuple(s for s in config.scopes if s.name not in taken))
+        names = await self._scopes(own, head, record, rewritten)
+        after = replace(record, head=head, scopes=names, taken=tuple(taken), problem="; ".join(taken.values()))
         await self._note(after)
         return after
 
@@ -88,13 +91,20 @@ class RepositoryLook:
         _log.warning("the tracked branch was rewritten", repository=self._source.name, was=previous, now=head)
         return f"the tracked branch was rewritten: {previous[:10]} is not in its history any more"
 
+    async def _taken(self, config: Repository) -> dict[str, str]:
+        """Scope → why it is not this repository's, in the order of their names."""
+        taken = {}
+        for name in sorted(s.name for s in config.scopes):
+            known = await self._records.get(ScopeRecord, name)
+            if known and (why := known.taken_from(self._source.name)):
+                _log.warning("scope name is taken", repository=self._source.name, reason=why)
+                taken[name] = why
+        return taken
+
     async def _scopes(self, config: Repository, head: str, record: RepositoryRecord, rewritten: str) -> tuple[str, ...]:
         """Remember every scope of `config`; look at those whose content is not what was verified last."""
         for scope in config.scopes:
             known = await self._records.get(ScopeRecord, scope.name)
-            if known and known.repository != self._source.name:
-                _log.error("scope name is taken by another repository", scope=scope.name, other=known.repository)
-                continue
             if known is None:
                 known = ScopeRecord(scope.name, self._source.name, scope.path)
                 await self._records.save("scope.found", known)
@@ -124,12 +134,17 @@ class RepositoryLook:
         for name in record.scopes:
             self._queue.add(f"scope:{name}", Priority.WEBHOOK)
 
-    async def _pulls(self) -> set[str]:
-        """Puts pull requests that moved into the queue; the scopes of those that were merged since the last look."""
+    async def _pulls(self, previous: str | None) -> set[str]:
+        """Puts pull requests that moved into the queue; the scopes of those that were merged since the last look, at
+        which the tracked branch stood at `previous`."""
         merged: set[str] = set()
         for pull in await self._forge.pulls():
             known = await self._records.get(IprRecord, f"{self._source.name}/{pull.number}")
-            if known and pull.state is PullState.MERGED and known.state != pull.state:
+            if known is None and await self._came_between_looks(pull, previous):
+                # Durable before the branch's new place is: the look that tells of it may be another process's.
+                await self._records.save("ipr.merged", at_merge(IprRecord(self._source.name, pull.number), pull))
+                self._queue.add(f"ipr:{self._source.name}/{pull.number}", Priority.PULL_REQUEST)
+            elif known and pull.state is PullState.MERGED and known.state != pull.state:
                 known = replace(at_merge(known, pull), final=False)
                 await self._records.save("ipr.merged", known)
                 merged.update(r.scope for r in known.reviewed)
@@ -137,6 +152,18 @@ class RepositoryLook:
             elif self._needs_a_look(pull, known):
                 self._queue.add(f"ipr:{self._source.name}/{pull.number}", Priority.PULL_REQUEST)
         return merged
+
+    async def _came_between_looks(self, pull: PullRequest, previous: str | None) -> bool:
+        """Merged, though nobody ever saw it open; not one from before this repository was first looked at."""
+        merge, mirror = pull.merge_sha, self._source.mirror
+        if pull.state is not PullState.MERGED or merge is None or previous is None or pull.base != self._branch:
+            return False
+        if not await mirror.has(previous):
+            return False
+        return not await mirror.has(merge) or not await self._is_included(merge, previous)
+
+    async def _is_included(self, older: str, newer: str) -> bool:
+        return older == newer or await self._source.mirror.is_ancestor(older, newer)
 
     def _needs_a_look(self, pull: PullRequest, known: IprRecord | None) -> bool:
         if known is None:

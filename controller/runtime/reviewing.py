@@ -44,6 +44,7 @@ class _Ground:
     merged: str
     config: Repository
     book: PriceBook
+    owner: str | None
 
 
 class Remembering(Protocol):
@@ -66,18 +67,28 @@ class Reviewing:
         preview = await repository.mirror.merge_preview(base, pull.head_sha)
         if preview.tree is None:
             return self._conflicts(base, pull, preview.conflicts)
-        return await self.compare(repository, base, f"{TREE}{preview.tree}", pull.head_sha, trusted, today)
+        tree = f"{TREE}{preview.tree}"
+        return await self.compare(repository, base, tree, pull.head_sha, trusted, today, owner=repository.name)
 
     async def compare(
-        self, repository: RepositorySource, base: str, merged: str, head: str, trusted: bool, today: date
+        self,
+        repository: RepositorySource,
+        base: str,
+        merged: str,
+        head: str,
+        trusted: bool,
+        today: date,
+        *,
+        owner: str | None = None,
     ) -> Judged:
-        """Judge what `merged` (a commit or tree) would change against the commit `base`."""
+        """Judge what `merged` (a commit or tree) would change against the commit `base`. `owner`: the repository whose
+        scopes these must be, None for a folder of anyone."""
         try:
             config = await repository.config(base)
             book = await _book(repository, base, config)
         except InvalidInput as e:
             return Judged(Review((ScopeReview("alma.yaml", problems=e.problems),), head, base), ())
-        ground = _Ground(repository, base, merged, config, book)
+        ground = _Ground(repository, base, merged, config, book, owner)
         touched, problem = await self._touched(ground)
         scopes = [await self._scope(ground, s, new, trusted, today) for s, new in touched]
         if problem:
@@ -117,6 +128,8 @@ class Reviewing:
                 text = "from a fork whose author may not write here: it was checked, and nothing is planned"
                 return replace(review, refused=text), None
             record = await self._records.get(ScopeRecord, scope.name)
+            if record and ground.owner and (taken := record.taken_from(ground.owner)):
+                return replace(review, refused=taken), None
             wanted = with_left_targets(wanted, record.targets if record else ())
             planned = await self._planning.plan(wanted, former_edges=record.edges if record else None)
         except InvalidInput as e:

@@ -6,17 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import structlog
+
+from controller.errors import Unreachable
 from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
 from controller.plan.limits import Listed
 from controller.runtime.clock import Clock
-from controller.runtime.decide import Decision, WaitsFor
+from controller.runtime.decide import Decision, WaitsFor, is_heal
 from controller.runtime.progress import change_results, planned_results
 from controller.runtime.records import Records, RunRecord, ScopeRecord, told
-from controller.runtime.run import Begun, RunState, RunWord, after_superseding
+from controller.runtime.run import Begun, RunState, RunWord
 from controller.runtime.run_log import RunLog
+from controller.runtime.run_machine import after_superseding
 from controller.runtime.step_values import run_outputs
 
+_log = structlog.get_logger("settle")
 _QUARANTINE_KEPT = 50
 _TAKEOVER = "takeover"  # documents: superseded run → what follows it
 
@@ -35,7 +40,12 @@ class Reverting(Protocol):
     """Opens the revert pull request of a scope that failed or was rolled back."""
 
     async def open(self, record: ScopeRecord, run: RunRecord) -> int | None:
-        """Its number, or None where there is none to open (first deploy, one is open, the branch has moved on)."""
+        """Its number, or None where there is none to open (first deploy, the branch has moved on, it is refused).
+        Raises Unreachable where nobody answers now."""
+        ...
+
+    def later(self, scope: str) -> None:
+        """The scope's record names a run that is to get its revert pull request once it can be opened."""
         ...
 
 
@@ -72,22 +82,15 @@ class Settling:
         before = await self._records.get(RunRecord, record.waiting) if record.waiting else None
         if before and _is_same_wait(before, decision, revision):
             fresh = await self._record(record, revision, tree, decision, before.run, RunWord.WAITING)
-            after = replace(
-                fresh,
-                created=before.created,
-                reason=decision.reason,
-                next_step=_next_step(before.run, decision),
-                confirmed=before.confirmed,
-                confirmed_by=before.confirmed_by,
-                confirmed_digest=before.confirmed_digest,
-            )
+            fresh = replace(fresh, created=before.created, heal=before.heal)
+            after = _confirmed_as(before, _that_waits(fresh, decision))
             if after != before:
                 await self._records.save("run.waiting", after)
             return after
         if before:
             await self._end(before, RunWord.CANCELLED, "another plan took its place")
         run = await self._record(record, revision, tree, decision, new_id(), RunWord.WAITING)
-        run = replace(run, reason=decision.reason, next_step=_next_step(run.run, decision))
+        run = replace(_that_waits(run, decision), heal=is_heal(decision.plan, record))
         await self._records.save("run.waiting", run, replace(record, waiting=run.run))
         self._telling.run_moved(run)
         return run
@@ -103,22 +106,20 @@ class Settling:
         new_id: Callable[[], str],
     ) -> tuple[RunRecord, Begun]:
         """A run that goes now, and its first event; both are durable in one commit, so that no kill leaves a run that
-        never began. One that waited with this very plan keeps its id."""
-        before = await self._records.get(RunRecord, record.waiting) if record.waiting and not heal else None
+        never began. One that waited with this very plan keeps its id; beside a heal, one that waits with another plan
+        goes on waiting."""
+        before = await self._records.get(RunRecord, record.waiting) if record.waiting else None
+        still_waiting = None
         if before and _is_same_wait(before, decision, revision):
             fresh = await self._record(record, revision, tree, decision, before.run, RunWord.RUNNING)
-            run = replace(
-                fresh,
-                confirmed=before.confirmed,
-                confirmed_by=before.confirmed_by,
-                confirmed_digest=before.confirmed_digest,
-            )
+            run = _confirmed_as(before, fresh)
         else:
-            if before:
+            if before and heal:
+                still_waiting = before.run
+            elif before:
                 await self._end(before, RunWord.CANCELLED, "another plan took its place")
             run = await self._record(record, revision, tree, decision, new_id(), RunWord.RUNNING)
         run = replace(run, heal=heal, rollback=rollback)
-        still_waiting = record.waiting if heal else None
         begun = Begun(run.run, decision.plan)
         entries, documents = told("run.begins", run, replace(record, run=run.run, waiting=still_waiting))
         await self._log.append(run.run, [begun], documents, entries)
@@ -144,17 +145,29 @@ class Settling:
         self, record: ScopeRecord, run: RunRecord, state: RunState, seconds: Mapping[int, tuple[float, float]]
     ) -> tuple[ScopeRecord, RunRecord]:
         """Write down the end; a failed deploy is quarantined, and gets its revert pull request, as a rollback does."""
-        run = self._over(run, state, seconds)
+        run, is_late = self._over(run, state, seconds), False
         failed = state.word in (RunWord.UNDONE, RunWord.PARKED) and not run.heal
         if failed or (run.rollback and state.word is RunWord.DONE):
-            run = replace(run, revert_pull=await self._reverting.open(record, run))
+            try:
+                run = replace(run, revert_pull=await self._reverting.open(record, run))
+            except Unreachable as e:
+                _log.warning("the revert pull request is opened later", run=run.run, reason=str(e))
+                is_late = True
         if state.word in (RunWord.DONE, RunWord.UNDONE):
             await self._forget_priors(state)
         record = await self._after(record, run, state)
+        if is_late:
+            record = replace(record, revert_due=run.run)
         # Last and in one commit: until then the run is open, and after a kill the next process does all of this again.
         await self._records.save("run.ended", run, record)
         self._telling.run_moved(run)
+        self.revert_later(record)
         return record, run
+
+    def revert_later(self, record: ScopeRecord) -> None:
+        """Ask for the revert pull request that the scope is still to get, if there is one."""
+        if record.revert_due:
+            self._reverting.later(record.scope)
 
     async def newer_found(self, run: RunRecord, newer: Takeover) -> None:
         """A newer revision will take `run` over. Durable before the run hears of it: from then on only this plan may
@@ -252,6 +265,20 @@ def _is_same_wait(before: RunRecord, decision: Decision, revision: str) -> bool:
     return same_content and set(before.destructive) == destructive
 
 
+def _that_waits(run: RunRecord, decision: Decision) -> RunRecord:
+    return replace(run, reason=decision.reason, next_step=_next_step(run.run, decision))
+
+
+def _confirmed_as(before: RunRecord, run: RunRecord) -> RunRecord:
+    """What a person confirmed of the run that waited counts for `run`, which is the same."""
+    return replace(
+        run,
+        confirmed=before.confirmed,
+        confirmed_by=before.confirmed_by,
+        confirmed_digest=before.confirmed_digest,
+    )
+
+
 def _next_step(run: str, decision: Decision) -> str:
     if decision.waits_for is WaitsFor.CONFIRM:
         return f"alma confirm {run}"
@@ -273,6 +300,8 @@ def _after(run: RunRecord, state: RunState) -> str:
         return f"look at the objects named above, then: alma unlock {run.run}"
     if state.word is RunWord.UNDONE and not run.heal:
         return f"push other content, merge the revert, or: alma retry {run.run}"
+    if state.word is RunWord.DONE and state.warnings:
+        return "remove by hand what could not be removed, or leave it: a later look finds it again"
     return ""
 
 

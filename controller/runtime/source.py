@@ -23,8 +23,8 @@ from controller.plan.codec import to_json
 from controller.plan.resource import Allow
 from controller.runtime.parse_worker import ParseWorker
 from controller.runtime.planning import Wanted
-from controller.runtime.reconciler import ScopeHead
 from controller.runtime.records import ScopeRecord
+from controller.runtime.scope_head import ScopeHead
 from controller.runtime.scope_policy import policy_of
 
 _KEPT = 2_000

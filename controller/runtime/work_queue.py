@@ -77,6 +77,15 @@ class WorkQueue:
             ready_s, priority = self._again.pop(key)
             self.add(key, priority, max(0.0, ready_s - self._clock.now_s()))
 
+    def is_due(self, key: str) -> bool:
+        """True if its pass may begin now and has not."""
+        waiting = self._waiting.get(key) or self._again.get(key)
+        return waiting is not None and waiting[0] <= self._clock.now_s()
+
+    def is_busy(self, key: str) -> bool:
+        """True while its pass is being made."""
+        return key in self._busy
+
     def depth(self) -> Mapping[Priority, int]:
         """How many wait, by priority."""
         counts = dict.fromkeys(Priority, 0)

@@ -12,7 +12,8 @@ from controller.journal.projections import SEALED_OP
 from controller.plan.resource import ObjectKey
 from controller.plan.step import OpId, Receipt, ReceiptState, op_id
 from controller.runtime.records import IprRecord, RunRecord
-from controller.runtime.run import Intended, RunState, RunWord, advance, open_intents
+from controller.runtime.run import Intended, RunState, RunWord
+from controller.runtime.run_machine import advance, open_intents
 from engines.simulation import tamper as by_hand
 from engines.simulation.world import World
 from tests.controller.runtime.estate import Estate

@@ -185,3 +185,63 @@ def test_a_killed_deploy_is_named_by_readers_and_finished_by_the_next_one(
     assert said.last == "Nothing to do."
     assert len(live(state)) == 20
     assert alma("--config", slow.quick, "status").err == ""
+
+
+def cut_off(state: Path, *, journal_lost: bool) -> str:
+    """As a replacement leaves it that was killed before its new object had the name: one staged, one set aside. The
+    uid of the latter."""
+    file = state / "simulation" / "simulation.json"
+    data = json.loads(file.read_text())
+    (name, web) = next(iter(data["objects"].items()))
+    for suffix, part in (("new", "staged"), ("old", "kept")):
+        record = {**web, "name": f"{web['name']}.deadrun.{suffix}", "part": part, "running": False}
+        data["objects"][f"{name}.deadrun.{suffix}"] = {**record, "uid": f"{web['uid']}-{suffix}"}
+    del data["objects"][name]
+    file.write_text(json.dumps(data))
+    if journal_lost:
+        for journal in state.glob("alma.db*"):
+            journal.unlink()
+    return f"{web['uid']}-old"
+
+
+def uids(state: Path) -> dict[str, str]:
+    objects = json.loads((state / "simulation" / "simulation.json").read_text())["objects"]
+    return {name.partition(":")[2]: o["uid"] for name, o in objects.items()}
+
+
+@pytest.mark.parametrize("journal_lost", [True, False])
+def test_what_a_cut_off_run_left_is_swept_before_anything_is_planned(
+    alma: Alma, shop: Path, state: Path, journal_lost: bool
+) -> None:
+    assert alma("deploy", shop, "--yes").code == 0
+    cut_off(state, journal_lost=journal_lost)
+    (shop / "shop.yaml").write_text(SHOP.replace("]}", "], memory: 512MB}"))
+    said = alma("deploy", shop, "--yes")
+    assert said.code == 0, said
+    assert "left parts behind" in said.out and "Plan: 0 to create, 1 to update" in said.out
+    assert list(uids(state)) == ["shop-shop-web"]
+    assert alma("deploy", shop).last == "Nothing to do."
+
+
+def test_leftovers_alone_are_swept_and_the_same_object_is_there_again(alma: Alma, shop: Path, state: Path) -> None:
+    assert alma("deploy", shop, "--yes").code == 0
+    kept = cut_off(state, journal_lost=True)
+    said = alma("deploy", shop, "--yes")
+    assert (said.code, said.last) == (0, "Nothing to do.")
+    assert uids(state) == {"shop-shop-web": kept}
+
+
+def test_leftovers_are_not_swept_without_a_yes(alma: Alma, shop: Path, state: Path) -> None:
+    assert alma("deploy", shop, "--yes").code == 0
+    cut_off(state, journal_lost=True)
+    before = uids(state)
+    assert alma("deploy", shop).code == 3
+    assert alma("deploy", shop, "--dry-run").code in (0, 4)
+    assert uids(state) == before
+
+
+def test_a_destroy_takes_leftovers_away_too(alma: Alma, shop: Path, state: Path) -> None:
+    assert alma("deploy", shop, "--yes").code == 0
+    cut_off(state, journal_lost=True)
+    assert alma("destroy", shop, "--yes").code == 0
+    assert live(state) == {}

@@ -106,6 +106,7 @@ def cases() -> Mapping[str, Case]:
         next_step="free port 80 on edge-1, then merge again",
         revert_number=9,
     )
+    rest = ("prod-shop-web.run-1.old: in use by a mount", "prod-shop-db.run-1.old: in use")
     return {
         "shop-update": Case(_base(_web())),
         "destroy-and-recreate": Case(_base(_danger())),
@@ -114,6 +115,10 @@ def cases() -> Mapping[str, Case]:
         "new-scope": Case(_base(replace(_web(), new=True))),
         "blocked": Case(_base(*blocked)),
         "run-going": Case(_base(_web()), (_run(RunState.VERIFYING),)),
+        "run-queued": Case(_base(_web()), (RunProgress("", "prod", RunState.QUEUED, diagnosis="paused by os:ann"),)),
+        "run-done-with-a-rest": Case(_base(_web()), (_run(RunState.DONE, warnings=rest, next_step="remove it"),)),
+        "merged-unreviewed": Case(Review((ScopeReview("prod"),), HEAD, BASE, unreviewed=True), (_run(RunState.DONE),)),
+        "nothing-ran": Case(replace(_base(ScopeReview("prod", plan())), nothing_ran=True)),
         "run-done": Case(_base(_web()), (_run(RunState.DONE),)),
         "run-undone": Case(_base(_web()), (undone,)),
         "run-parked": Case(

@@ -29,13 +29,9 @@ from controller.runtime.run import (
     OpRef,
     RunState,
     Superseded,
-    advance,
-    at_barrier,
-    open_intents,
-    steps_of,
-    todos,
-    undo_refs,
 )
+from controller.runtime.run_machine import advance, at_barrier, open_intents, todos
+from controller.runtime.run_program import steps_of, undo_refs
 
 STAGE, CUT, RETIRE = Phase.STAGE, Phase.CUT, Phase.RETIRE
 PROBE = Probe(ProbeKind.RUNNING)

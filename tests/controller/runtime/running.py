@@ -16,7 +16,8 @@ from controller.journal.journal import Journal
 from controller.plan.graph import DesiredGraph
 from controller.plan.planner import make_plan
 from controller.plan.step import Step
-from controller.runtime.executor import Bounds, LocalExecutor
+from controller.runtime.executor import LocalExecutor
+from controller.runtime.live_run import Bounds
 from controller.runtime.run import Begun, Event, RunState, Work
 from controller.runtime.run_log import RunLog
 from controller.runtime.step_values import run_outputs

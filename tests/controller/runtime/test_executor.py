@@ -13,8 +13,9 @@ from controller.blueprint.entry import Entry
 from controller.blueprint.value import Output, Secret
 from controller.journal.projections import SEALED_OP
 from controller.plan.step import Fence, OpId, Phase, Prior, Receipt, Step
-from controller.runtime.executor import LeaseLost
-from controller.runtime.run import Event, Intended, RunState, RunWord
+from controller.runtime.live_run import LeaseLost
+from controller.runtime.progress import change_results
+from controller.runtime.run import Event, Intended, NeverActed, RunState, RunWord
 from engines.engine import Conflict, Transient, Values
 from engines.simulation import SimulationEngine
 from engines.simulation.tamper import tamper
@@ -106,7 +107,8 @@ async def test_a_call_that_fails_for_ever_is_undone(error: str, here: Field, tmp
         folder = platform_like(template, tmp_path / str(number))
         begun = await here.begun(folder, NEWER)
         name = step.key.name.replace(".${run}.new", "").replace(".${run}.old", "")
-        rule = {"match": f"{step.request['call']} {name}", "error": error, "times": 12}
+        times = 0 if step.phase is Phase.RETIRE else 12
+        rule = {"match": f"{step.request['call']} {name}", "error": error, "times": times}
         state = await here.run(folder, begun, fail=[rule])
         assert state.word.ended and state.word is not RunWord.SUPERSEDED
         if state.word is RunWord.PARKED:
@@ -243,6 +245,60 @@ async def test_an_undo_outlasts_a_platform_that_restarts(here: Field, tmp_path: 
     broken = (DB, web(simulate={"health": "never"}))
     state = await here.executor(engine).run(await here.begun(tmp_path / "p", broken), Held(), Asked())
     assert state.word is RunWord.UNDONE
+
+
+@pytest.mark.parametrize("name", ["change", "destroy"])
+@pytest.mark.parametrize("error", ["refused", "transient", "unclear", "conflict", "hang"])
+async def test_a_removal_that_fails_a_few_times_is_tried_again_until_it_is_done(
+    name: str, error: str, here: Field, tmp_path: Path, report_n: Report
+) -> None:
+    start, end = RUNS[name]
+    template = await standing(here, tmp_path / "start", start)
+    calm = platform_like(template, tmp_path / "calm")
+    assert (await here.run(calm, await here.begun(calm, end))).word is RunWord.DONE
+    for times in (1, 4):
+        folder = platform_like(template, tmp_path / f"{times}")
+        rule = {"match": "remove *", "error": error, "times": times}
+        state = await here.run(folder, await here.begun(folder, end), fail=[rule])
+        assert (state.word, state.warnings) == (RunWord.DONE, ())
+        assert world(folder) == world(calm)
+        report_n("B1 retire", 1)
+
+
+async def test_a_removal_that_fails_for_ever_is_reported_in_bounded_time_and_nothing_is_undone(
+    here: Field, tmp_path: Path
+) -> None:
+    folder = await standing(here, tmp_path / "p", SHOP)
+    began_s = here.clock.now_s()
+    rule = {"match": "remove prod-shop-web", "error": "refused", "times": 0}
+    state = await here.run(folder, await here.begun(folder, NEWER), fail=[rule])
+    assert state.word is RunWord.DONE
+    assert 60 <= here.clock.now_s() - began_s < 180
+    (warning,) = state.warnings
+    assert warning.startswith(f"prod-shop-web.{state.run[:12]}.old: ")
+    assert world(folder)["simulation/container:prod-shop-web"]["fields"]["image"] == "web:2"
+    results = {line.resource: line.result for line in change_results(state, {})}
+    assert results == {"prod/shop/web": "kept", "prod/shop/db": "done"}
+
+
+async def test_a_removal_goes_on_after_a_kill_between_two_tries(here: Field, tmp_path: Path) -> None:
+    folder = await standing(here, tmp_path / "p", SHOP)
+    begun = await here.begun(folder, NEWER)
+    rule = {"match": "remove prod-shop-web", "error": "transient", "times": 3}
+
+    def killed(state: RunState, events: Sequence[Event]) -> None:
+        if state.word is RunWord.RETIRING and any(isinstance(e, NeverActed) for e in events):
+            raise KilledHere
+
+    with pytest.raises(KilledHere):
+        await here.run(folder, begun, Asked(killed), fail=[rule])
+    state = await here.run(folder, begun, fail=[rule])
+    assert (state.word, state.warnings) == (RunWord.DONE, ())
+    assert not [k for k in world(folder) if ".old" in k]
+
+
+class KilledHere(Exception):
+    """The process ends."""
 
 
 async def test_sealed_priors_go_when_no_undo_can_need_them(here: Field, tmp_path: Path) -> None:

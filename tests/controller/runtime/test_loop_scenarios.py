@@ -156,6 +156,41 @@ async def test_an_unreviewed_destroy_waits_for_confirm_while_the_rest_is_healed(
     assert (await home.runs())[-1].word is RunWord.DONE
 
 
+async def test_a_heal_that_waits_for_a_person_goes_as_the_run_that_was_confirmed(home: Estate, repo: Repo) -> None:
+    repo.push({SHOP: blueprint(WEB, DB)})
+    await home.settle()
+    await tamper(home, "simulation/database:prod-shop-db", "storage", "20GB")
+    await home.ask("reconcile", scope="prod")
+    await home.settle()
+    waiting = (await home.runs())[-1]
+    assert waiting.word is RunWord.WAITING and waiting.heal
+    await home.settle(120)
+    assert (await home.scope()).waiting == waiting.run
+    await home.ask("confirm", run=waiting.run)
+    await home.settle()
+    healed = (await home.runs())[-1]
+    assert (healed.run, healed.word, healed.heal) == (waiting.run, RunWord.DONE, True)
+    assert healed.confirmed_by
+    assert (await home.scope()).waiting is None
+    assert home.world["simulation/database:prod-shop-db"]["fields"]["storage"] == "10GB"
+
+
+async def test_a_heal_of_the_last_good_state_leaves_the_run_of_the_head_waiting(home: Estate, repo: Repo) -> None:
+    repo.push({SHOP: blueprint(WEB, DB)})
+    await home.settle()
+    repo.push({SHOP: blueprint(WEB)})
+    await home.settle()
+    waiting = (await home.runs())[-1]
+    await tamper(home, "simulation/container:prod-shop-web", "image", "evil:6.6")
+    await home.ask("reconcile", scope="prod")
+    await home.settle(120)
+    assert image(home) == "web:1.0"
+    runs = {r.run: r for r in await home.runs()}
+    assert runs[waiting.run].word is RunWord.WAITING and not runs[waiting.run].heal
+    assert (await home.scope()).waiting == waiting.run
+    assert [r.word for r in runs.values() if r.heal] == [RunWord.DONE]
+
+
 async def test_a_destroy_that_a_merged_review_listed_runs(home: Estate, repo: Repo) -> None:
     repo.push({SHOP: blueprint(WEB, DB)})
     await home.settle()

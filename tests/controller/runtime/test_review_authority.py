@@ -196,6 +196,43 @@ async def test_a_stranger_gets_no_readings_in_comments(home: Estate, repo: Repo)
     assert "synced" not in (await answers(home, 1))[-1]
 
 
+async def asks(home: Estate) -> list[dict[str, Any]]:
+    rows = await home.controller.install.journal.tail(kinds="ipr.asked")
+    return [dict(r.body) for r in rows]
+
+
+async def test_who_asked_for_a_merge_is_in_the_journal_and_in_the_comment(home: Estate, repo: Repo) -> None:
+    operator = Actor("os:alice", "alice", frozenset({"forge:write"}))
+    repo.push({SHOP: blueprint(WEB_2)}, "ipr/two")
+    await home.settle()
+    head = (await home.ipr(1)).head_sha
+    await home.ask("ipr.approve", operator, number=1)
+    await home.ask("ipr.merge", operator, number=1)
+    await home.settle()
+    assert [(a["by"], a["verb"], a["head"]) for a in await asks(home)] == [
+        ("os:alice", "approve", head),
+        ("os:alice", "merge", head),
+    ]
+    text = await home.comment(1)
+    assert "by alice `(os:alice)`" in text and text.count("Final state: done") == 1
+    (approval,) = await home.controller.forges["infra"].approvals(1)
+    assert (approval.account.id, approval.body) == ("os:alice", "approved by alice (os:alice)")
+    (pull,) = await home.controller.forges["infra"].pulls()
+    assert pull.merged_by and pull.merged_by.id == "os:alice"
+
+
+async def test_who_asked_for_a_close_is_in_the_journal_and_who_may_not_is_not(home: Estate, repo: Repo) -> None:
+    repo.push({SHOP: blueprint(WEB_2)}, "ipr/two")
+    await home.settle()
+    with pytest.raises(AlmaError):
+        await home.ask("ipr.close", Actor("os:eve", "eve", frozenset()), number=1)
+    assert await asks(home) == []
+    await home.ask("ipr.close", number=1)
+    await home.settle()
+    assert [(a["by"], a["verb"]) for a in await asks(home)] == [("os:root", "close")]
+    assert (await home.ipr(1)).asked and (await home.ipr(1)).final
+
+
 async def test_an_unnamed_confirm_does_not_reach_a_run_of_another_pull_request(home: Estate, repo: Repo) -> None:
     repo.push({SHOP: blueprint(WEB_2)}, "ipr/two")
     await home.settle()

@@ -10,23 +10,8 @@ from hypothesis import strategies as st
 from controller.plan.change import Plan
 from controller.plan.codec import from_json, to_json
 from controller.plan.step import Action
-from controller.runtime.run import (
-    Begun,
-    Cancelled,
-    Event,
-    Intended,
-    LegFailed,
-    LegKind,
-    OpRef,
-    RunState,
-    RunWord,
-    advance,
-    after_superseding,
-    at_barrier,
-    inheritance,
-    open_intents,
-    todos,
-)
+from controller.runtime.run import Begun, Cancelled, Event, Intended, LegFailed, LegKind, OpRef, RunState, RunWord
+from controller.runtime.run_machine import advance, after_superseding, at_barrier, inheritance, open_intents, todos
 from tests.controller.runtime.machine import CUT, RETIRE, STAGE, Driven, Fate, a_change, a_plan, phase_of, plans
 
 often = settings(max_examples=150, deadline=None)

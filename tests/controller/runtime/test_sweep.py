@@ -318,3 +318,51 @@ async def test_a_review_never_sweeps(home: Estate, repo: Repo) -> None:
     await home.settle()
     assert part in home.world
     assert "deadrun" not in await home.comment(1)
+
+
+# --- what a run could not remove --------------------------------------------------------------------------------------
+
+
+def _refusing(verb: str) -> dict[str, Any]:
+    """Targets whose platform refuses `verb` for ever."""
+    rule = {"match": verb, "error": "refused", "times": 0}
+    return {"targets": {"sim": {"engine": "simulation", "fail": (rule,)}}}
+
+
+async def test_a_kept_part_that_could_not_be_removed_is_told_in_the_comment_and_by_later_looks(
+    repo: Repo, tmp_path: Path
+) -> None:
+    async with estate(repo, tmp_path / "state", **_refusing("remove prod-shop-web")) as home:
+        await home.settle()
+        repo.push({SHOP: blueprint(WEB_2)}, "ipr/two")
+        await home.settle()
+        await home.ask("ipr.merge", number=1)
+        await home.settle(180)
+        run = (await home.runs())[-1]
+        assert run.word is RunWord.DONE and "later look finds it" in run.next_step
+        text = await home.comment(1)
+        assert text.count("Final state: done") == 1
+        assert f"⚠️ `prod-shop-web.{run.run[:12]}.old: " in text and "Next step: remove by hand" in text
+        await home.ask("reconcile", scope="prod")
+        await home.settle()
+        assert f"prod-shop-web.{run.run[:12]}.old" in (await home.scope()).message
+
+
+async def test_an_object_that_could_not_be_destroyed_is_planned_away_again(repo: Repo, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    async with estate(repo, state, **_refusing("remove prod-shop-db")) as home:
+        repo.push({SHOP: blueprint(WEB, DB)})
+        await home.settle()
+        repo.push({SHOP: blueprint(WEB)}, "ipr/less")
+        await home.settle()
+        await home.ask("ipr.merge", number=1)
+        await home.settle(180)
+        assert "⚠️ `prod-shop-db: " in await home.comment(1)
+        assert DB_KEY in home.world
+    async with estate(repo, state) as home:
+        await home.settle(700)
+        waiting = (await home.runs())[-1]
+        assert (waiting.word, waiting.heal) == (RunWord.WAITING, True)
+        await home.ask("confirm", run=waiting.run)
+        await home.settle()
+        assert DB_KEY not in home.world

@@ -1,0 +1,84 @@
+"""Carries out one leg of a run: its steps in order, their inverses, removals, or a check."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from controller.plan.resource import ObjectKey
+from controller.plan.step import Phase, Prior, Receipt, ReceiptState, Step
+from controller.runtime.clock import backoff_s
+from controller.runtime.guarded import Guarded
+from controller.runtime.health_wait import until_healthy
+from controller.runtime.live_run import LiveRun, StepFailed
+from controller.runtime.one_step import OneStep
+from controller.runtime.run import Leg, LegKind, OpRef, Work
+from controller.runtime.run_program import steps_of, undo_refs
+from engines.engine import EngineError
+
+
+class Legs:
+    """Of one run. Raises StepFailed and LeaseLost."""
+
+    def __init__(self, live: LiveRun, steps: OneStep) -> None:
+        self._live, self._steps = live, steps
+
+    async def carry_out(self, leg: Leg) -> bool:
+        """True when the leg is over, False when a failure elsewhere stopped it between two steps."""
+        if leg.kind in (LegKind.CHECK, LegKind.RECHECK):
+            await self._verify(leg)
+            return True
+        if leg.kind in (LegKind.UNDO, LegKind.CLEAN):
+            await self._undo(leg)
+            return True
+        if leg.kind is LegKind.RETIRE:
+            await self._retire(leg)
+            return True
+        for number, _ in steps_of(self._live.state, leg):
+            ref = OpRef(leg.work, number)
+            if self._live.state.draining:
+                return False
+            await self._steps.carry_out(ref, self._live.step(ref))
+        return True
+
+    async def _retire(self, leg: Leg) -> None:
+        """Nothing is undone any more: what fails is tried again as patiently as an undo is, then reported."""
+        began_s, tries = self._live.clock.now_s(), 0
+        while True:
+            try:
+                for number, _ in steps_of(self._live.state, leg):
+                    ref = OpRef(leg.work, number)
+                    await self._steps.carry_out(ref, self._live.step(ref))
+                return
+            except StepFailed:
+                tries += 1
+                if self._steps.patience_is_over(tries, began_s):
+                    raise
+            await self._live.clock.sleep(backoff_s(tries - 1, self._live.clock.jitter(), most_s=30.0))
+
+    async def _undo(self, leg: Leg) -> None:
+        engine = self._live.engine(leg.work)
+        for ref in undo_refs(self._live.state, leg):
+            op = self._live.state.ops[ref]
+            step = self._live.step(ref)
+            receipt = op.receipt or Receipt(self._live.op(ref, step), ReceiptState.VANISHED)
+            for index, inverse in enumerate(self._inverse(engine, step, op.prior, receipt)):
+                await self._steps.carry_out(replace(ref, undo=index), inverse)
+
+    def _inverse(self, engine: Guarded, step: Step, prior: Prior, receipt: Receipt) -> tuple[Step, ...]:
+        try:
+            return engine.inverse(step, prior, receipt)
+        except EngineError as e:
+            raise StepFailed(f"{step.key.name}: {e}") from e
+
+    async def _verify(self, leg: Leg) -> None:
+        effect = self._live.state.works[leg.work].change.effect
+        assert effect.probe is not None, "a check leg exists only with a probe"
+        key = effect.key if leg.kind is LegKind.CHECK else _restored_key(self._live.state.works[leg.work])
+        await until_healthy(self._live, leg.work, key, effect.probe)
+
+
+def _restored_key(work: Work) -> ObjectKey:
+    """Under which key the object stands again after an undo: the one its first cut found it under (a rename has
+    planned another)."""
+    steps = (s.for_run(work.short) for s in work.change.effect.steps if s.phase is Phase.CUT and s.expects.uid)
+    return next((s.key for s in steps), work.change.effect.key)
