@@ -1,0 +1,89 @@
+"""The chain as lines of JSON, one record each with its hash, and the check of such lines by themselves (I46).
+
+Reads beside a controller: a reader of a WAL database blocks nobody. Sealed prior state is no part of it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+
+from controller.journal.chain import GENESIS, ChainReport, Damage, Row
+from controller.journal.failure import JournalUnavailable, explained
+
+_BUSY_S = 5.0
+_DAMAGES_MAX = 100
+_COLUMNS = "seq, stream, version, kind, at, body, state, prev_hash, hash"
+
+
+def exported(path: Path, after_seq: int = 0) -> Iterator[str]:
+    """Every record after `after_seq` as one line, in order, as it was when the first was asked for. Raises
+    JournalUnavailable and JournalDamaged."""
+    if not path.exists():
+        raise JournalUnavailable(f"{path} is not there", hint="check `journal:` in alma-server.yaml")
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)) as database:
+            found = database.execute(f"SELECT {_COLUMNS} FROM records WHERE seq > ? ORDER BY seq", (after_seq,))  # noqa: S608 - our own words
+            for row in found:
+                yield _line(Row(*row))
+    except sqlite3.Error as error:
+        raise explained(error) from None
+
+
+def verified(lines: Iterable[str]) -> ChainReport:
+    """Whether exported lines are a chain without a gap. Of an export that begins later the first record's
+    predecessor is taken as given."""
+    damages: list[Damage] = []
+    before: Row | None = None
+    count = 0
+    for number, line in enumerate(lines, 1):
+        row = _row(line)
+        if row is None:
+            damages.append(Damage(None, f"line {number} is no record"))
+            continue
+        count += 1
+        damages += _wrong(before, row)
+        before = row
+    head = (before.seq, before.hash.hex()) if before else (0, GENESIS.hex())
+    return ChainReport(count, 0, *head, tuple(damages[:_DAMAGES_MAX]))
+
+
+def _wrong(before: Row | None, row: Row) -> Iterator[Damage]:
+    if before is None and row.seq == 1 and row.prev_hash != GENESIS:
+        yield Damage(row.seq, "it does not begin the chain")
+    if before is not None and row.seq != before.seq + 1:
+        yield Damage(row.seq, f"it follows on {before.seq}: records are missing")
+    elif before is not None and row.prev_hash != before.hash:
+        yield Damage(row.seq, "it does not follow on the record before it")
+    if not row.intact:
+        yield Damage(row.seq, "its hash does not fit")
+
+
+def _line(row: Row) -> str:
+    told = {
+        "seq": row.seq,
+        "stream": row.stream,
+        "version": row.version,
+        "kind": row.kind,
+        "at": row.at,
+        "body": row.body,  # as text: the hash covers exactly this
+        "state": row.state.hex(),
+        "prev_hash": row.prev_hash.hex(),
+        "hash": row.hash.hex(),
+    }
+    return orjson.dumps(told).decode()
+
+
+def _row(line: str) -> Row | None:
+    try:
+        told = orjson.loads(line)
+        hashes = (bytes.fromhex(told[name]) for name in ("state", "prev_hash", "hash"))
+        return Row(
+            int(told["seq"]), told["stream"], int(told["version"]), told["kind"], told["at"], told["body"], *hashes
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
