@@ -32,6 +32,7 @@ from controller.review.report import Narrative, Review
 from controller.runtime.clearances import MergedReviews
 from controller.runtime.drift import HealBudget
 from controller.runtime.ipr import Iprs
+from controller.runtime.ipr_runs import IprRuns
 from controller.runtime.judging import Judging, Serving
 from controller.runtime.loop import Loop, Rates
 from controller.runtime.parse_worker import ParseWorker
@@ -192,7 +193,7 @@ async def build_controller(
             metrics=install.metrics,
             install=install.id,
             branch=repository.settings.branch,
-            is_planned=lambda scope: queue.is_busy(f"scope:{scope}"),
+            runs=IprRuns(install.records, repository.source, lambda scope: queue.is_busy(f"scope:{scope}")),
         )
     looks = {
         name: RepositoryLook(
