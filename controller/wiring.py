@@ -23,6 +23,7 @@ from controller.operations.access import Role, RoleRules, os_actor, role_of
 from controller.operations.answering import CommentDesk
 from controller.operations.context import Context
 from controller.operations.desk import Desk
+from controller.operations.doctor import DoctorDesk
 from controller.operations.iprs import PullDesk
 from controller.operations.orphans import OrphanDesk
 from controller.operations.rollback import RollbackDesk
@@ -32,6 +33,7 @@ from controller.review.report import Narrative, Review
 from controller.runtime.clearances import MergedReviews
 from controller.runtime.drift import HealBudget
 from controller.runtime.ipr import Iprs
+from controller.runtime.ipr_runs import IprRuns
 from controller.runtime.judging import Judging
 from controller.runtime.loop import Loop, Rates
 from controller.runtime.parse_worker import ParseWorker
@@ -193,7 +195,7 @@ async def build_controller(
             metrics=install.metrics,
             install=install.id,
             branch=repository.settings.branch,
-            is_planned=lambda scope: queue.is_busy(f"scope:{scope}"),
+            runs=IprRuns(install.records, repository.source, lambda scope: queue.is_busy(f"scope:{scope}")),
         )
     looks = {
         name: RepositoryLook(
@@ -223,7 +225,7 @@ async def build_controller(
         interval_s=float(settings.reconcile.interval),
     )
     orphans = OrphanDesk(about, replace(standalone(install, "controller"), serving=serving), targets_of(install))
-    desk = Desk(about, PullDesk(about, forges), rollbacks, orphans)
+    desk = Desk(about, PullDesk(about, forges), rollbacks, orphans, _doctor(about, install))
     mirrors = {n: r.mirror for n, r in by_name.items()}
     watches = tuple(r.watch for r in opened if r.watch)
     return Controller(install, loop, desk, queue, forges, mirrors, watches)
@@ -238,7 +240,12 @@ def _intervals(settings: Settings) -> Intervals:
 def standalone_desk(install: Install) -> Desk:
     """What the command line answers without a controller: readings and the acts that only change records."""
     about = Context(install.records, WorkQueue(install.clock), install.executor, install.clock)
-    return Desk(about, orphans=OrphanDesk(about, standalone(install, getpass.getuser()), targets_of(install)))
+    orphans = OrphanDesk(about, standalone(install, getpass.getuser()), targets_of(install))
+    return Desk(about, orphans=orphans, doctor=_doctor(about, install))
+
+
+def _doctor(about: Context, install: Install) -> DoctorDesk:
+    return DoctorDesk(about, install.id, install.engines)
 
 
 async def _open_repository(

@@ -13,6 +13,7 @@ from controller.errors import InvalidInput
 from controller.operations import readings, runs, scopes
 from controller.operations.access import Actor
 from controller.operations.context import Context
+from controller.operations.doctor import DoctorDesk
 from controller.operations.iprs import PullDesk
 from controller.operations.orphans import OrphanDesk
 from controller.operations.rollback import RollbackDesk
@@ -31,6 +32,7 @@ class Desk:
     pulls: PullDesk | None = None
     rollbacks: RollbackDesk | None = None
     orphans: OrphanDesk | None = None
+    doctor: DoctorDesk | None = None
 
     async def call(self, actor: Actor, verb: str, args: Args) -> Json:
         """Carry out `verb`. Raises AlmaError; an unknown verb is InvalidInput."""
@@ -95,10 +97,13 @@ class Desk:
         }
 
     def _with_targets(self) -> dict[str, Verb]:
-        desk = self.orphans
-        if desk is None:
-            return {}
-        return {"destroy": lambda who, a: desk.destroy(who, _text(a, "scope"), _maybe(a, "confirm"))}
+        table: dict[str, Verb] = {}
+        if (orphans := self.orphans) is not None:
+            table["destroy"] = lambda who, a: orphans.destroy(who, _text(a, "scope"), _maybe(a, "confirm"))
+        if (doctor := self.doctor) is not None:
+            table["doctor"] = lambda who, a: doctor.examine(who)
+            table["journal.verify"] = lambda who, a: doctor.verify(who)
+        return table
 
 
 async def _pong() -> Json:

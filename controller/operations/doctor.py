@@ -68,7 +68,9 @@ class DoctorDesk:
             info = await engine.about()
             snapshot = await engine.observe(Ask(self.install, frozenset(s.scope for s in scopes), everything=True))
         except EngineError as e:
-            return [Check(what, State.BAD, f"cannot be read: {e}", f"mend the connection to {target}; it is tried again")]
+            return [
+                Check(what, State.BAD, f"cannot be read: {e}", f"mend the connection to {target}; it is tried again")
+            ]
         checks = [Check(what, State.BAD, f"lacks a right: {right}") for right in info.missing]
         checks += [Check(what, State.BAD, f"{g.kind} could not be read in full: {g.reason}") for g in snapshot.gaps]
         checks += mark_checks(target, self.install, snapshot, scopes)
@@ -132,7 +134,9 @@ def _run_checks(what: str, scope: ScopeRecord, runs: Mapping[str, RunRecord]) ->
     if scope.parked:
         run = runs.get(scope.parked)
         step = run.next_step if run else f"alma unlock {scope.parked}"
-        yield Check(what, State.BAD, f"parked by run {scope.parked}: {run.reason if run else 'its record is gone'}", step)
+        yield Check(
+            what, State.BAD, f"parked by run {scope.parked}: {run.reason if run else 'its record is gone'}", step
+        )
     if scope.run:
         word = runs[scope.run].word if scope.run in runs else RunWord.RUNNING
         yield Check(what, State.LOOK, f"run {scope.run} is {word}", f"alma logs {scope.run}")

@@ -33,6 +33,7 @@ class RepositoryLook:
     ) -> None:
         self._source, self._forge, self._branch = source, forge, branch
         self._records, self._queue, self._nudge = records, queue, nudge
+        self._from_before: set[int] = set()  # pull requests that were merged before anyone here looked
         self._known = False  # what the journal says was put to use since this process started
 
     async def look(self) -> None:
@@ -158,9 +159,12 @@ class RepositoryLook:
         merge, mirror = pull.merge_sha, self._source.mirror
         if pull.state is not PullState.MERGED or merge is None or previous is None or pull.base != self._branch:
             return False
-        if not await mirror.has(previous):
+        if pull.number in self._from_before or not await mirror.has(previous):
             return False
-        return not await mirror.has(merge) or not await self._is_included(merge, previous)
+        if await mirror.has(merge) and await self._is_included(merge, previous):
+            self._from_before.add(pull.number)
+            return False
+        return True
 
     async def _is_included(self, older: str, newer: str) -> bool:
         return older == newer or await self._source.mirror.is_ancestor(older, newer)

@@ -22,7 +22,7 @@ HUGE: Mapping[str, Mapping[str, str | None]] = {
     "a file of 100,000 lines": {"notes/long.txt": LONG},
     "a binary file": {"assets/picture.bin": BINARY},
     "a minified file on one line": {"site/app.min.js": MINIFIED},
-    "600 new files": STORM,
+    "600 new files": {k.replace("old", "more"): v for k, v in STORM.items()},
     "600 files renamed": {**dict.fromkeys(STORM), **{k.replace("old", "new"): v for k, v in STORM.items()}},
     "600 files deleted": dict.fromkeys(STORM),
     "a folder of 2,000 levels of text": {"deep/" + "d/" * 200 + "x.txt": "x"},
