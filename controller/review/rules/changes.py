@@ -9,7 +9,7 @@ from controller.plan.change import Change
 from controller.plan.resource import Capacity, Claim, ClaimKind
 from controller.plan.step import Action
 from controller.review.finding import Severity
-from controller.review.rules.rule import Hit, Rule, Sample, ScopeView, rule
+from controller.review.rules.rule import Hit, Reason, Rule, Sample, ScopeView, scope_rule
 from controller.review.wording import seconds_text
 
 _RESTORE: Mapping[str, tuple[str, ...]] = {"SOC2": ("A1.2", "CC8.1"), "GDPR": ("Art. 32(1)(c)",)}
@@ -25,9 +25,10 @@ def _hit(change: Change, message: str, fix: str) -> Hit:
     return Hit(str(change.effect.resource), change.place, message, fix)
 
 
-@rule(
+@scope_rule(
     "destroys-data",
     Severity.HIGH,
+    Reason.DATA,
     "Data would be destroyed",
     why="No undo brings back data that were only there.",
     source="threats I15, I17",
@@ -44,9 +45,10 @@ def destroys_data(view: ScopeView) -> Iterator[Hit]:
             yield _hit(change, f"{e.action.value} of {e.key.kind} {e.key.name} loses data", fix)
 
 
-@rule(
+@scope_rule(
     "cannot-be-undone",
     Severity.MEDIUM,
+    Reason.CHANGE,
     "Step without way back",
     why="If a later step fails, this one stays as it is.",
     source="threats I15",
@@ -61,9 +63,10 @@ def cannot_be_undone(view: ScopeView) -> Iterator[Hit]:
             yield _hit(change, f"cannot be undone in full: {what}", "take a backup or a snapshot first")
 
 
-@rule(
+@scope_rule(
     "new-identity",
     Severity.MEDIUM,
+    Reason.CHANGE,
     "Made anew under a new identity",
     why="What others noted of it (address, MAC, id) is no longer true.",
     source="design.md 2",
@@ -78,9 +81,10 @@ def new_identity(view: ScopeView) -> Iterator[Hit]:
             yield _hit(change, "would get a new identity", fix)
 
 
-@rule(
+@scope_rule(
     "long-gap",
     Severity.LOW,
+    Reason.AVAILABILITY,
     "Long gap for users",
     why=f"A gap of {_GAP_S} s or more is noticed; a maintenance window says when it is meant to be.",
     source="design.md 3 (windows)",
@@ -96,9 +100,10 @@ def long_gap(view: ScopeView) -> Iterator[Hit]:
             yield _hit(change, text, "use lifecycle: {update: start-first}, or a window in policy.windows")
 
 
-@rule(
+@scope_rule(
     "memory-exceeded",
     Severity.HIGH,
+    Reason.CAPACITY,
     "More memory than the target has free",
     why="It will not start, or the host starts killing neighbours.",
     source="requirements M02 (quota)",
@@ -124,9 +129,10 @@ def memory_exceeded(view: ScopeView) -> Iterator[Hit]:
             yield _hit(last, text, "make it smaller, free memory first, or choose another target")
 
 
-@rule(
+@scope_rule(
     "disk-exceeded",
     Severity.HIGH,
+    Reason.CAPACITY,
     "More disk than the target has free",
     why="A full disk stops every neighbour too.",
     source="requirements M02 (quota)",
@@ -152,9 +158,10 @@ def disk_exceeded(view: ScopeView) -> Iterator[Hit]:
             yield _hit(last, text, "make it smaller, free space first, or choose another target")
 
 
-@rule(
+@scope_rule(
     "cpu-overcommitted",
     Severity.LOW,
+    Reason.CAPACITY,
     "One guest with more cores than its host",
     why="Its threads wait for each other; it gets slower, not faster.",
     source="requirements M02 (quota)",

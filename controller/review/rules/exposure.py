@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from controller.blueprint.entry import Entry
 from controller.blueprint.value import Secret, Text, Value
 from controller.review.finding import Severity
-from controller.review.rules.rule import Hit, Rule, Sample, hit, per_entry, rule
-from controller.review.rules.specs import environment, holds_data, is_container, ports, text, words
-from controller.review.secret_scan import names_a_secret, suspects
+from controller.review.rules.coverage import ANYTHING, CONTAINERS, RUNNING
+from controller.review.rules.rule import Hit, Reason, Rule, Sample, hit, rule
+from controller.review.rules.specs import PublishedPort, environment, holds_data, ports, text, words
+from controller.review.secret_scan import looks_secret, names_a_secret, suspects
 
 _NETWORK: Mapping[str, tuple[str, ...]] = {
     "SOC2": ("CC6.6",),
@@ -28,7 +29,6 @@ _TRANSPORT: Mapping[str, tuple[str, ...]] = {
     "PCI-DSS": ("4.2.1",),
 }
 _CHANGE: Mapping[str, tuple[str, ...]] = {"SOC2": ("CC8.1",), "PCI-DSS": ("6.3.2",)}
-_SOURCE = "requirements M19, M40"
 _DATA_PORTS = frozenset(
     {1433, 1521, 2379, 3306, 5432, 5672, 5984, 6379, 7000, 7474, 7687, 8086, 8123, 9042, 9092, 9200, 9300, 11211}
     | {15672, 19530, 26257, 27017, 33060}
@@ -96,36 +96,42 @@ _LOCAL = re.compile(r"(?i)^(?:localhost|127\.|\[?::1|host\.docker\.internal|[a-z
 @rule(
     "database-port-public",
     Severity.HIGH,
+    Reason.EXPOSURE,
     "Database port open to every address",
     why="Data stores are scanned for within minutes, and their own logins are weak walls.",
-    source=_SOURCE,
+    source="PCI DSS 4.0, 1.4.4; requirements M19",
+    kinds=RUNNING,
     controls=_NETWORK,
     bad=Sample({"image": "postgres:16", "ports": ["5432:5432"]}, type="database"),
     good=Sample({"image": "postgres:16", "ports": ["127.0.0.1:5432:5432"]}, type="database"),
 )
-@per_entry
 def database_port_public(entry: Entry) -> Iterator[Hit]:
     for port in ports(entry):
-        if port.everywhere and (holds_data(entry) or port.target in _DATA_PORTS or port.published in _DATA_PORTS):
+        if port.everywhere and _stores(entry, port):
             fix = f"bind it: 127.0.0.1:{port.published}:{port.target}, or drop the port and use a network"
             yield hit(entry, port.path, f"database port {port.published} is open on every address of the host", fix)
+
+
+def _stores(entry: Entry, port: PublishedPort) -> bool:
+    return holds_data(entry) or port.target in _DATA_PORTS or port.published in _DATA_PORTS
 
 
 @rule(
     "admin-port-public",
     Severity.HIGH,
+    Reason.EXPOSURE,
     "Administration port open to every address",
     why="Who gets in here has the machine.",
-    source=_SOURCE,
+    source="CIS Docker 1.6.0, 2.7 and 5.14",
+    kinds=RUNNING,
     controls=_NETWORK,
     bad=Sample({"image": "dind:1", "ports": ["2375:2375"]}),
     good=Sample({"image": "dind:1", "ports": ["127.0.0.1:2375:2375"]}),
 )
-@per_entry
 def admin_port_public(entry: Entry) -> Iterator[Hit]:
     for port in ports(entry):
         name = _ADMIN_PORTS.get(port.target)
-        if name and port.everywhere:
+        if name and port.everywhere and not _stores(entry, port):
             fix = "bind it to an address of the administration network"
             yield hit(entry, port.path, f"port {port.published} ({name}) is open on every address of the host", fix)
 
@@ -133,14 +139,15 @@ def admin_port_public(entry: Entry) -> Iterator[Hit]:
 @rule(
     "plaintext-protocol",
     Severity.MEDIUM,
+    Reason.TRANSPORT,
     "Protocol without encryption published",
     why="Passwords cross the network readable.",
-    source=_SOURCE,
+    source="PCI DSS 4.0, 2.2.7",
+    kinds=RUNNING,
     controls=_TRANSPORT,
     bad=Sample({"image": "ftp:1", "ports": ["21:21"]}),
     good=Sample({"image": "sftp:1", "ports": ["2222:2222"]}),
 )
-@per_entry
 def plaintext_protocol(entry: Entry) -> Iterator[Hit]:
     for port in ports(entry):
         name = _PLAIN_PORTS.get(port.target)
@@ -151,14 +158,15 @@ def plaintext_protocol(entry: Entry) -> Iterator[Hit]:
 @rule(
     "plain-secret",
     Severity.CRITICAL,
+    Reason.SECRET,
     "Secret in plain text",
     why="Whoever can read the repository, today or in its history, has it. It must be replaced, not only removed.",
     source="requirements M40; threats I27; reliability E10",
+    kinds=(ANYTHING,),
     controls=_SECRETS,
     bad=Sample({"image": "web:1", "env": {"API_TOKEN": "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"}}),
     good=Sample({"image": "web:1", "env": {"API_TOKEN": Secret("env:APP_TOKEN")}}),
 )
-@per_entry
 def plain_secret(entry: Entry) -> Iterator[Hit]:
     for part, value in (("specs", entry.specs), ("metadata", entry.metadata), ("backup", entry.backup)):
         for path in suspects(part, _given(entry, value)):
@@ -194,31 +202,34 @@ def _without_markers(value: Value) -> Value:
 @rule(
     "guessable-password",
     Severity.HIGH,
+    Reason.SECRET,
     "Guessable password",
     why="These are the first that anyone tries.",
-    source=_SOURCE,
+    source="PCI DSS 4.0, 2.2.2",
+    kinds=CONTAINERS,
     controls={**_SECRETS, "PCI-DSS": ("2.2.2", "8.3.6")},
     bad=Sample({"image": "web:1", "env": {"ADMIN_PASSWORD": "changeme"}}),
     good=Sample({"image": "web:1", "env": {"ADMIN_PASSWORD": Secret("env:APP_ADMIN")}}),
 )
-@per_entry
 def guessable_password(entry: Entry) -> Iterator[Hit]:
     for path, name, value in environment(entry):
-        if names_a_secret(name) and str(value).lower() in _GUESSABLE:
+        # What the scan takes for a real secret is told as one.
+        if names_a_secret(name) and str(value).lower() in _GUESSABLE and not looks_secret(path, value):
             yield hit(entry, path, f"{name} has a guessable value", "write {secret: env:NAME} with a random one")
 
 
 @rule(
     "auth-off",
     Severity.HIGH,
+    Reason.IDENTITY,
     "Authentication switched off",
     why="Whoever reaches the port is in.",
-    source=_SOURCE,
+    source="PCI DSS 4.0, 8.3.1",
+    kinds=CONTAINERS,
     controls={**_SECRETS, "PCI-DSS": ("8.2.1",)},
     bad=Sample({"image": "postgres:16", "env": {"POSTGRES_HOST_AUTH_METHOD": "trust"}}, type="database"),
     good=Sample({"image": "postgres:16", "env": {"POSTGRES_HOST_AUTH_METHOD": "scram-sha-256"}}, type="database"),
 )
-@per_entry
 def auth_off(entry: Entry) -> Iterator[Hit]:
     for path, name, value in environment(entry):
         if str(value).lower() in _AUTH_OFF.get(name, ()):
@@ -228,14 +239,15 @@ def auth_off(entry: Entry) -> Iterator[Hit]:
 @rule(
     "tls-verify-off",
     Severity.MEDIUM,
+    Reason.TRANSPORT,
     "Certificate checks switched off",
     why="Encryption to an unknown other side protects from nobody in between.",
-    source=_SOURCE,
+    source="PCI DSS 4.0, 4.2.1",
+    kinds=CONTAINERS,
     controls=_TRANSPORT,
     bad=Sample({"image": "web:1", "env": {"NODE_TLS_REJECT_UNAUTHORIZED": "0"}}),
     good=Sample({"image": "web:1", "env": {"NODE_EXTRA_CA_CERTS": "/etc/ca.pem"}}),
 )
-@per_entry
 def tls_verify_off(entry: Entry) -> Iterator[Hit]:
     for path, name, value in environment(entry):
         if _VERIFY_OFF.match(f"{name}={value}") or "sslmode=disable" in str(value):
@@ -247,14 +259,15 @@ def tls_verify_off(entry: Entry) -> Iterator[Hit]:
 @rule(
     "credentials-over-http",
     Severity.MEDIUM,
+    Reason.TRANSPORT,
     "Login service over plain HTTP",
     why="Tokens and passwords cross the network readable.",
-    source=_SOURCE,
+    source="PCI DSS 4.0, 8.3.2",
+    kinds=CONTAINERS,
     controls=_TRANSPORT,
     bad=Sample({"image": "web:1", "env": {"OIDC_ISSUER_URL": "http://login.example.org"}}),
     good=Sample({"image": "web:1", "env": {"OIDC_ISSUER_URL": "https://login.example.org"}}),
 )
-@per_entry
 def credentials_over_http(entry: Entry) -> Iterator[Hit]:
     for path, name, value in environment(entry):
         host = _HTTP_HOST.match(value) if isinstance(value, str) else None
@@ -265,37 +278,44 @@ def credentials_over_http(entry: Entry) -> Iterator[Hit]:
 @rule(
     "image-unpinned",
     Severity.MEDIUM,
+    Reason.SUPPLY,
     "Image without version",
     why="What runs tomorrow is not what was reviewed today, and there is nothing to go back to.",
-    source="requirements M19; design.md 7",
+    source="CIS Docker 1.6.0, 5.28; design.md 7",
+    kinds=CONTAINERS,
     controls=_CHANGE,
     bad=Sample({"image": "nginx:latest"}),
     good=Sample({"image": "nginx:1.27"}),
 )
-@per_entry
 def image_unpinned(entry: Entry) -> Iterator[Hit]:
     image = text(entry, "image")
-    tag = image.rpartition("/")[2].partition(":")[2]
-    if image and "@" not in image and "${" not in image and tag in ("", "latest", "stable", "main", "master", "edge"):
+    if image and not _tagged(image):
         yield hit(entry, "specs.image", f"image {image} is not pinned to a version", "name a version, as in nginx:1.27")
-    if not image and entry.product and not entry.version and is_container(entry):
+    if not image and entry.product and not entry.version:
         yield hit(entry, "engine", f"{entry.product} has no version", 'add version: "16" or what you run')
+
+
+def _tagged(image: str) -> bool:
+    """True if the image names a version, by tag or digest; a value that is filled in later counts as one."""
+    tag = image.rpartition("/")[2].partition(":")[2]
+    return "@" in image or "${" in image or tag not in ("", "latest", "stable", "main", "master", "edge")
 
 
 @rule(
     "image-without-digest",
     Severity.INFO,
+    Reason.SUPPLY,
     "Image without digest",
     why="A tag can be moved. ALMA runs the digest it saw at review; a digest in Git also holds for everyone else.",
-    source="design.md 7",
+    source="CIS Docker 1.6.0, 4.5; design.md 7",
+    kinds=CONTAINERS,
     controls=_CHANGE,
     bad=Sample({"image": "nginx:1.27"}),
     good=Sample({"image": "nginx:1.27@sha256:" + "0" * 64}),
 )
-@per_entry
 def image_without_digest(entry: Entry) -> Iterator[Hit]:
     image = text(entry, "image")
-    if image and "@sha256:" not in image:
+    if image and "@sha256:" not in image and _tagged(image):
         yield hit(entry, "specs.image", f"image {image} has no digest", "append @sha256:… of the version you tested")
 
 

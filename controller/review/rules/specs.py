@@ -99,17 +99,6 @@ def items(entry: Entry, name: str) -> list[tuple[str, Value]]:
     return [] if value is None else [(f"specs.{name}", value)]
 
 
-def is_guest(entry: Entry) -> bool:
-    """A machine of its own: virtual, or a system container."""
-    return entry.type in ("vm", "lxc") or (entry.type == "compute" and entry.provider == "proxmox")
-
-
-def is_container(entry: Entry) -> bool:
-    """Run from an image on a shared kernel."""
-    runs = entry.type in ("container", "service", "database", "compute")
-    return runs and not is_guest(entry) and entry.provider != "proxmox"
-
-
 def image_name(entry: Entry) -> str:
     """`registry.example/team/postgres:16` → `postgres`; the product where no image is written."""
     image = text(entry, "image")

@@ -9,17 +9,21 @@ from datetime import date
 
 import pytest
 
+from controller.blueprint.document import read_document
 from controller.blueprint.entry import Waived
+from controller.blueprint.node import plain
 from controller.errors import Place
 from controller.plan.graph import DesiredGraph
 from controller.review import rules
 from controller.review.audit import FORMULA, Audit, audit, score
 from controller.review.compliance import ComplianceState, compliance
 from controller.review.finding import Finding, Severity
-from controller.review.rules import RULES
+from controller.review.rule_text import rule_page, sample_text
+from controller.review.rules import RULES, changes
+from controller.review.rules.coverage import ANYTHING
 from controller.review.rules.rule import Rule, ScopeView
 from controller.review.rules.specs import ports
-from tests.controller.review.making import entry, plan
+from tests.controller.review.making import entry, plan, twice_told
 
 TODAY = date(2026, 11, 21)
 
@@ -35,10 +39,35 @@ def test_a_rule_finds_its_bad_example_and_not_its_good_one(rule: Rule, report_n:
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.id)
 def test_a_rule_says_why_and_where_it_comes_from(rule: Rule) -> None:
     assert rule.why.endswith(".") and rule.source and rule.title and not rule.title.endswith(".")
+    assert rule.kinds == (ANYTHING,) or ANYTHING not in rule.kinds
+    assert rule.controls, "a rule that bears on no control of any framework is no audit rule"
 
 
-def test_rules_are_at_least_24_with_ids_of_their_own() -> None:
-    assert len(RULES) >= 24 and len({r.id for r in RULES}) == len(RULES)
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.id)
+def test_a_finding_names_the_field_it_is_about(rule: Rule) -> None:
+    """But for rules about plans: there the resource as a whole is meant."""
+    found = list(rule.findings(rule.bad.view()))
+    assert rule in changes.RULES or all(f.path and f.place for f in found)
+
+
+def test_no_two_rules_fire_on_one_field_for_one_reason() -> None:
+    """Shown on every example of every rule; the corpus shows it on what others wrote."""
+    for rule in RULES:
+        for sample in (rule.bad, rule.good):
+            assert twice_told(sample.view()) == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.id)
+def test_the_page_of_a_rule_holds_both_examples_as_they_are_read_back(rule: Rule) -> None:
+    page = rule_page(rule)
+    assert rule.source in page and rule.why in page and rule.id in page
+    for sample in (rule.bad, rule.good):
+        document = read_document(sample_text(sample).encode(), "sample.yaml")
+        assert str(plain(document)).startswith(f"{{'type': '{sample.type}'")
+
+
+def test_rules_have_ids_of_their_own() -> None:
+    assert len(RULES) >= 43 and len({r.id for r in RULES}) == len(RULES)
 
 
 def test_every_rule_that_is_written_is_run() -> None:
