@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from controller.blueprint.entry import Entry
 from controller.review.finding import Severity
+from controller.review.rules.controls import ACCESS, SEGMENTS
 from controller.review.rules.coverage import CONTAINER, CONTAINERS, GUESTS, LXC
 from controller.review.rules.rule import Hit, Reason, Rule, Sample, hit, rule
 from controller.review.rules.specs import Mount, flag, items, mounts, text
 
-_ACCESS: Mapping[str, tuple[str, ...]] = {
-    "SOC2": ("CC6.1", "CC6.8"),
-    "GDPR": ("Art. 32(1)(b)",),
-    "PCI-DSS": ("2.2.1", "7.2.1"),
-}
 _CAPABILITIES = frozenset(
     [
         "ALL",
@@ -47,7 +43,7 @@ _OPEN_PROFILES = ("unconfined", "label=disable", "label:disable", "no-new-privil
     why="Inside it, root is root of the host: every device, every kernel module.",
     source="CIS Docker 1.6.0, 5.5",
     kinds=CONTAINER,
-    controls=_ACCESS,
+    controls=ACCESS,
     bad=Sample({"image": "agent:1", "privileged": True}),
     good=Sample({"image": "agent:1", "privileged": False}),
 )
@@ -65,7 +61,7 @@ def privileged(entry: Entry) -> Iterator[Hit]:
     why="Who can write to the socket can start a privileged container: it is root on the host, read-only or not.",
     source="CIS Docker 1.6.0, 5.32",
     kinds=CONTAINERS,
-    controls=_ACCESS,
+    controls=ACCESS,
     bad=Sample({"image": "agent:1", "volumes": ["/var/run/docker.sock:/var/run/docker.sock:ro"]}),
     good=Sample({"image": "agent:1", "volumes": ["sockets:/var/run/app"]}),
 )
@@ -84,7 +80,7 @@ def runtime_socket(entry: Entry) -> Iterator[Hit]:
     why="System folders hold keys, devices and the state of other containers.",
     source="CIS Docker 1.6.0, 5.6",
     kinds=CONTAINERS,
-    controls=_ACCESS,
+    controls=ACCESS,
     bad=Sample({"image": "agent:1", "volumes": ["/etc:/host/etc:ro"]}),
     good=Sample({"image": "agent:1", "volumes": ["/etc/localtime:/etc/localtime:ro"]}),
 )
@@ -107,7 +103,7 @@ def _sensitive(mount: Mount) -> bool:
     why="A breach inside can leave files that the host or another container reads.",
     source="CIS Docker 1.6.0, 5.6; threats I38",
     kinds=CONTAINERS,
-    controls=_ACCESS,
+    controls=ACCESS,
     bad=Sample({"image": "web:1", "volumes": ["/srv/media:/media"]}),
     good=Sample({"image": "web:1", "volumes": ["/srv/media:/media:ro", "data:/data"]}),
 )
@@ -126,7 +122,7 @@ def writable_host_path(entry: Entry) -> Iterator[Hit]:
     why="It sees all traffic of the host and reaches what listens on loopback only.",
     source="CIS Docker 1.6.0, 5.10",
     kinds=CONTAINERS,
-    controls={**_ACCESS, "PCI-DSS": ("1.3.1", "2.2.1")},
+    controls={**ACCESS, "PCI-DSS": ("1.3.1", "2.2.1")},
     bad=Sample({"image": "web:1", "network_mode": "host"}),
     good=Sample({"image": "web:1", "networks": ["front"]}),
 )
@@ -143,7 +139,7 @@ def host_network(entry: Entry) -> Iterator[Hit]:
     why="It sees, and as root signals or traces, processes of the host.",
     source="CIS Docker 1.6.0, 5.16, 5.17, 5.21, 5.31",
     kinds=CONTAINER,
-    controls=_ACCESS,
+    controls=ACCESS,
     bad=Sample({"image": "agent:1", "pid": "host"}),
     good=Sample({"image": "agent:1"}),
 )
@@ -161,7 +157,7 @@ def host_namespace(entry: Entry) -> Iterator[Hit]:
     why="Each of these is, with a little work, root on the host or control of its network.",
     source="CIS Docker 1.6.0, 5.4",
     kinds=CONTAINER,
-    controls=_ACCESS,
+    controls=ACCESS,
     bad=Sample({"image": "vpn:1", "cap_add": ["CAP_SYS_ADMIN"]}),
     good=Sample({"image": "vpn:1", "cap_add": ["NET_BIND_SERVICE"]}),
 )
@@ -180,7 +176,7 @@ def dangerous_capability(entry: Entry) -> Iterator[Hit]:
     why="seccomp, AppArmor and SELinux stop most kernel exploits from inside a container.",
     source="CIS Docker 1.6.0, 5.2, 5.3, 5.22",
     kinds=CONTAINER,
-    controls=_ACCESS,
+    controls=ACCESS,
     bad=Sample({"image": "web:1", "security_opt": ["seccomp=unconfined"]}),
     good=Sample({"image": "web:1", "security_opt": ["no-new-privileges:true"]}),
 )
@@ -198,7 +194,7 @@ def security_profile_off(entry: Entry) -> Iterator[Hit]:
     why="A device is shared hardware: what writes to it can affect the host and its neighbours.",
     source="CIS Docker 1.6.0, 5.18",
     kinds=CONTAINER,
-    controls=_ACCESS,
+    controls=ACCESS,
     bad=Sample({"image": "player:1", "devices": ["/dev/mem:/dev/mem"]}),
     good=Sample({"image": "player:1"}),
 )
@@ -215,7 +211,7 @@ def host_device(entry: Entry) -> Iterator[Hit]:
     why="Root inside a container meets the kernel as root.",
     source="CIS Docker 1.6.0, 4.1",
     kinds=CONTAINER,
-    controls=_ACCESS,
+    controls=ACCESS,
     bad=Sample({"image": "web:1", "user": "0:0"}),
     good=Sample({"image": "web:1", "user": "1000:1000"}),
 )
@@ -233,7 +229,7 @@ def runs_as_root(entry: Entry) -> Iterator[Hit]:
     why="Without no-new-privileges a setuid program inside can still become root.",
     source="CIS Docker 1.6.0, 5.26",
     kinds=CONTAINER,
-    controls=_ACCESS,
+    controls=ACCESS,
     bad=Sample({"image": "web:1"}),
     good=Sample({"image": "web:1", "security_opt": ["no-new-privileges:true"]}),
 )
@@ -252,7 +248,7 @@ def may_gain_privileges(entry: Entry) -> Iterator[Hit]:
     why="Its root is the root of the Proxmox node once it leaves the container.",
     source="Proxmox VE Administration Guide, Container Security Considerations",
     kinds=LXC,
-    controls=_ACCESS,
+    controls=ACCESS,
     bad=Sample({"cpu": 1, "unprivileged": False}, type="lxc"),
     good=Sample({"cpu": 1, "unprivileged": True}, type="lxc"),
 )
@@ -269,7 +265,7 @@ def privileged_lxc(entry: Entry) -> Iterator[Hit]:
     why="Every port that listens inside is reachable from its whole network.",
     source="Proxmox VE Administration Guide, Firewall",
     kinds=GUESTS,
-    controls={"SOC2": ("CC6.6",), "PCI-DSS": ("1.2.1", "1.3.1")},
+    controls=SEGMENTS,
     bad=Sample({"cpu": 1, "firewall": False}, type="vm"),
     good=Sample({"cpu": 1, "firewall": True}, type="vm"),
 )

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from controller.blueprint.entry import Entry, Lifecycle, Probe, ProbeKind
 from controller.errors import Place
 from controller.review.finding import Severity
+from controller.review.rules.controls import ASSETS, AVAILABLE, RESTORE
 from controller.review.rules.coverage import CONTAINER, CONTAINERS, RUNNING
 from controller.review.rules.rule import Hit, Reason, Rule, Sample, ScopeView, hit, rule, scope_rule
-from controller.review.rules.specs import environment, holds_data, mounts, ports, text
+from controller.review.rules.specs import environment, holds_data, mounts, named_host, ports, text
 from controller.review.sizing import cpu_of, memory_of
 
-_AVAILABLE: Mapping[str, tuple[str, ...]] = {"SOC2": ("A1.1",), "GDPR": ("Art. 32(1)(b)",)}
-_RESTORE: Mapping[str, tuple[str, ...]] = {
-    "SOC2": ("A1.2", "A1.3"),
-    "GDPR": ("Art. 32(1)(c)",),
-    "PCI-DSS": ("9.4.1",),
-}
 _PROTECTED = Lifecycle(protect=True)
-_HOST_IN = re.compile(r"(?:://(?:[^/@\s]*@)?|^)([a-z0-9][a-z0-9-]*)(?=[:/]|$)")
 
 
 @rule(
@@ -31,7 +24,7 @@ _HOST_IN = re.compile(r"(?:://(?:[^/@\s]*@)?|^)([a-z0-9][a-z0-9-]*)(?=[:/]|$)")
     why="Without one, a start that hangs counts as a success and nothing is undone.",
     source="CIS Docker 1.6.0, 5.27",
     kinds=CONTAINERS,
-    controls=_AVAILABLE,
+    controls=AVAILABLE,
     bad=Sample({"image": "web:1", "ports": ["8080:80"]}),
     good=Sample({"image": "web:1", "ports": ["8080:80"]}, health=Probe(ProbeKind.HTTP, 80)),
 )
@@ -50,7 +43,7 @@ def no_health_check(entry: Entry) -> Iterator[Hit]:
     why="The image brings one, and this says not to look at it.",
     source="CIS Docker 1.6.0, 4.6",
     kinds=CONTAINER,
-    controls=_AVAILABLE,
+    controls=AVAILABLE,
     bad=Sample({"image": "web:1", "healthcheck": {"disable": True}}),
     good=Sample({"image": "web:1", "healthcheck": {"test": ["CMD", "true"]}}),
 )
@@ -69,7 +62,7 @@ def health_check_off(entry: Entry) -> Iterator[Hit]:
     why="One leak takes the whole host down, and the kernel chooses which neighbour dies first.",
     source="CIS Docker 1.6.0, 5.11",
     kinds=RUNNING,
-    controls=_AVAILABLE,
+    controls=AVAILABLE,
     bad=Sample({"image": "web:1"}),
     good=Sample({"image": "web:1", "memory": "512MB"}),
 )
@@ -86,7 +79,7 @@ def no_memory_limit(entry: Entry) -> Iterator[Hit]:
     why="A busy loop slows every neighbour.",
     source="CIS Docker 1.6.0, 5.12",
     kinds=RUNNING,
-    controls=_AVAILABLE,
+    controls=AVAILABLE,
     bad=Sample({"image": "web:1"}),
     good=Sample({"image": "web:1", "cpus": 1}),
 )
@@ -103,7 +96,7 @@ def no_cpu_limit(entry: Entry) -> Iterator[Hit]:
     why="After a crash or a reboot of the host it stays down until someone notices.",
     source="CIS Docker 1.6.0, 5.15",
     kinds=CONTAINER,
-    controls=_AVAILABLE,
+    controls=AVAILABLE,
     bad=Sample({"image": "web:1", "restart": "no"}),
     good=Sample({"image": "web:1", "restart": "unless-stopped"}),
 )
@@ -121,7 +114,7 @@ def no_restart_policy(entry: Entry) -> Iterator[Hit]:
     why="Its data lie in the container's own layer and go with the next update.",
     source="SOC 2 A1.2; requirements M19",
     kinds=CONTAINERS,
-    controls=_RESTORE,
+    controls=RESTORE,
     bad=Sample({"image": "postgres:16"}, type="database"),
     good=Sample({"image": "postgres:16", "volumes": ["data:/var/lib/postgresql/data"]}, type="database"),
 )
@@ -140,7 +133,7 @@ def data_without_volume(entry: Entry) -> Iterator[Hit]:
     why="The next container gets an empty one; the old one stays behind, and nobody knows whose it was.",
     source="design.md 2, 7",
     kinds=CONTAINER,
-    controls=_RESTORE,
+    controls=RESTORE,
     bad=Sample({"image": "web:1", "volumes": ["/data"]}),
     good=Sample({"image": "web:1", "volumes": ["data:/data"]}),
 )
@@ -158,7 +151,7 @@ def anonymous_volume(entry: Entry) -> Iterator[Hit]:
     why="Undo brings back what ALMA changed, not what a disk forgot.",
     source="GDPR Art. 32(1)(c); requirements M40",
     kinds=RUNNING,
-    controls=_RESTORE,
+    controls=RESTORE,
     bad=Sample({"image": "postgres:16"}, type="database"),
     good=Sample({"image": "postgres:16"}, type="database", backup={"enabled": True, "retention_days": 30}),
 )
@@ -176,7 +169,7 @@ def no_backup(entry: Entry) -> Iterator[Hit]:
     why="lifecycle.protect makes its removal a plan error, whoever merges it.",
     source="design.md 3",
     kinds=RUNNING,
-    controls=_RESTORE,
+    controls=RESTORE,
     bad=Sample({"image": "postgres:16"}, type="database"),
     good=Sample({"image": "postgres:16"}, type="database", lifecycle=_PROTECTED),
 )
@@ -193,7 +186,7 @@ def data_unprotected(entry: Entry) -> Iterator[Hit]:
     "Uses a resource it does not depend on",
     why="Order and undo follow dependencies: without one it may start before what it talks to.",
     source="requirements M06",
-    controls=_AVAILABLE,
+    controls=AVAILABLE,
     bad=Sample(
         {"image": "web:1", "env": {"DATABASE_HOST": "db"}},
         others=(Entry("prod", "shop", "db", "database", Place("shop.yaml", 9, 5)),),
@@ -208,15 +201,10 @@ def missing_dependency(view: ScopeView) -> Iterator[Hit]:
     names = {(e.blueprint, e.name): e.id for e in view.of(RUNNING)}
     for entry in view.graph.entries:
         for path, name, value in environment(entry):
-            host = _HOST_IN.search(value) if isinstance(value, str) and _tells_host(name, value) else None
-            other = names.get((entry.blueprint, host[1])) if host else None
+            other = names.get((entry.blueprint, named_host(name, value)))
             if other and other != entry.id and other not in entry.dependencies:
                 short = other.rpartition("/")[2]
                 yield hit(entry, path, f"{name} names {short}, no dependency does", f"dependencies: [{short}]")
-
-
-def _tells_host(name: str, value: str) -> bool:
-    return "://" in value or bool(re.search(r"(?i)(?:host|addr|server|url|uri|endpoint)", name))
 
 
 @rule(
@@ -226,7 +214,7 @@ def _tells_host(name: str, value: str) -> bool:
     "Database without product",
     why="Without image or engine nobody can tell what runs, how it is backed up or which port it opens.",
     source="requirements, blueprint schema 4; PCI DSS 4.0, 12.5.1",
-    controls={"SOC2": ("CC6.1",), "PCI-DSS": ("12.5.1",)},
+    controls=ASSETS,
     kinds=RUNNING,
     bad=Sample({"cpu": 1}, type="database"),
     good=Sample({"cpu": 1}, type="database", product="postgresql"),

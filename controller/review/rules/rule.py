@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TypeVar
 
-from controller.blueprint.entry import Disruption, Entry, Lifecycle, Probe, Waived
+from controller.blueprint.entry import Disruption, Entry, Lifecycle, Probe, Tolerated, Waived
 from controller.blueprint.value import Value
 from controller.errors import Place
 from controller.plan.change import Change, Plan
@@ -30,6 +30,7 @@ class Reason(StrEnum):
     SECRET = "secret"  # noqa: S105 - a word of reports
     TRANSPORT = "transport"
     SUPPLY = "supply chain"
+    SUPPORT = "support"
     LIMITS = "limits"
     AVAILABILITY = "availability"
     DATA = "data"
@@ -113,6 +114,7 @@ class Sample:
     others: tuple[Entry, ...] = ()
     provider: str | None = None
     waivers: tuple[Waived, ...] = ()
+    tolerate: tuple[Tolerated, ...] = ()
     metadata: Mapping[str, Value] = field(default_factory=dict)
 
     def entry(self) -> Entry:
@@ -132,6 +134,7 @@ class Sample:
             dependencies=self.dependencies,
             provider=self.provider,
             waivers=self.waivers,
+            tolerate=self.tolerate,
             metadata=self.metadata,
         )
 

@@ -51,6 +51,8 @@ DATA_PRODUCTS = frozenset(
 )
 _PASSING = frozenset({"memcached", "nats"})  # hold nothing that must survive
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::", "[::]", "*"})  # noqa: S104 - looked for, not bound to
+_HOST_IN = re.compile(r"^(?:[a-z][a-z0-9+.-]*://(?:[^/@\s]*@)?)?([a-z0-9][a-z0-9-]*)(?=[:/]|$)(?!://)")
+_TELLS_HOST = re.compile(r"(?i)(?:host|addr|server|url|uri|endpoint)")
 _LONG_IP = re.compile(r"(\[[0-9a-fA-F:]*\]|[0-9.]*):(.+)")
 
 
@@ -176,3 +178,11 @@ def words(value: Value) -> list[str]:
     if isinstance(value, str):
         return value.split()
     return [v for v in value if isinstance(v, str)] if isinstance(value, list | tuple) else []
+
+
+def named_host(name: str, value: Value) -> str:
+    """The host that a variable points at, where its name or form tells that it does; else nothing."""
+    if not isinstance(value, str) or not ("://" in value or _TELLS_HOST.search(name)):
+        return ""
+    found = _HOST_IN.search(value)
+    return found[1] if found else ""

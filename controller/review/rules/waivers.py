@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date
 
 from controller.blueprint.entry import Waived
 from controller.errors import Place
 from controller.review.finding import Severity
+from controller.review.rules.controls import ACCEPTED
 from controller.review.rules.rule import Hit, Reason, Rule, Sample, ScopeView, scope_rule
-
-_ACCEPTED: Mapping[str, tuple[str, ...]] = {"SOC2": ("CC3.2", "CC8.1"), "PCI-DSS": ("12.3.1",)}
 
 
 def _sample(rule: str, until: date) -> Sample:
@@ -24,7 +23,7 @@ def _sample(rule: str, until: date) -> Sample:
     "Waiver that is over",
     why="What was accepted until a date is accepted no longer; the finding it excused is open again.",
     source="design.md 3 (waivers)",
-    controls=_ACCEPTED,
+    controls=ACCEPTED,
     bad=_sample("privileged", date(2026, 11, 20)),
     good=_sample("privileged", date(2026, 11, 21)),
 )
@@ -44,7 +43,7 @@ def waiver_expired(view: ScopeView) -> Iterator[Hit]:
     "Waiver for no rule",
     why="It excuses nothing; the finding it was meant for stays open.",
     source="design.md 3 (waivers)",
-    controls=_ACCEPTED,
+    controls=ACCEPTED,
     bad=_sample("privilegd", date(2026, 12, 31)),
     good=_sample("privileged", date(2026, 12, 31)),
 )

@@ -32,7 +32,8 @@ TODAY = date(2026, 11, 21)
 def test_a_rule_finds_its_bad_example_and_not_its_good_one(rule: Rule, report_n: Callable[..., None]) -> None:
     bad, good = list(rule.findings(rule.bad.view())), list(rule.findings(rule.good.view()))
     assert bad and not good
-    assert all(f.rule == rule.id and f.message and f.fix and f.resource == "prod/shop/web" for f in bad)
+    assert all(f.rule == rule.id and f.message and f.fix for f in bad)
+    assert "prod/shop/web" in {f.resource for f in bad}
     report_n("M19 rules", 2)
 
 
@@ -92,20 +93,20 @@ PRIVILEGED |= {"security_opt": ["no-new-privileges:true"]}
 
 def test_a_waiver_holds_on_its_last_day_and_no_longer() -> None:
     on_time = audit(view(entry(specs=PRIVILEGED, waivers=(waived("privileged", TODAY),))), TODAY)
-    assert [w.finding.rule for w in on_time.waived] == ["privileged"] and not on_time.findings
+    assert [w.finding.rule for w in on_time.waived] == ["privileged"] and not on_time.notable
     late = audit(view(entry(specs=PRIVILEGED, waivers=(waived("privileged", date(2026, 11, 20)),))), TODAY)
-    assert [f.rule for f in late.findings] == ["privileged", "waiver-expired"] and not late.waived
-    assert late.findings[1].place == Place("shop.yaml", 12, 9)
+    assert [f.rule for f in late.notable] == ["privileged", "waiver-expired"] and not late.waived
+    assert late.notable[1].place == Place("shop.yaml", 12, 9)
 
 
 def test_a_waiver_for_no_rule_is_a_finding() -> None:
-    found = audit(view(entry(specs=PRIVILEGED, waivers=(waived("privilegd", TODAY),))), TODAY).findings
+    found = audit(view(entry(specs=PRIVILEGED, waivers=(waived("privilegd", TODAY),))), TODAY).notable
     assert [f.rule for f in found] == ["privileged", "waiver-unknown"]
 
 
 def test_a_waiver_covers_its_own_resource_only() -> None:
     two = view(entry(specs=PRIVILEGED, waivers=(waived("privileged", TODAY),)), entry("b", specs=PRIVILEGED))
-    assert [f.resource for f in audit(two, TODAY).findings] == ["prod/shop/b"]
+    assert [f.resource for f in audit(two, TODAY).notable] == ["prod/shop/b"]
 
 
 def test_findings_come_worst_first_and_carry_their_place() -> None:

@@ -1,4 +1,4 @@
-"""Rules about what strangers can reach or read: ports, secrets, unprotected connections, images nobody pinned."""
+"""Rules about what lies readable: secrets, logins switched off, connections nobody checks."""
 
 from __future__ import annotations
 
@@ -8,42 +8,12 @@ from collections.abc import Iterator, Mapping
 from controller.blueprint.entry import Entry
 from controller.blueprint.value import Secret, Text, Value
 from controller.review.finding import Severity
-from controller.review.rules.coverage import ANYTHING, CONTAINERS, RUNNING
+from controller.review.rules.controls import ACCESS, IDENTITY, SECRETS, TRANSPORT
+from controller.review.rules.coverage import ANYTHING, CONTAINER, CONTAINERS
 from controller.review.rules.rule import Hit, Reason, Rule, Sample, hit, rule
-from controller.review.rules.specs import PublishedPort, environment, holds_data, ports, text, words
+from controller.review.rules.specs import environment, items, words
 from controller.review.secret_scan import looks_secret, names_a_secret, suspects
 
-_NETWORK: Mapping[str, tuple[str, ...]] = {
-    "SOC2": ("CC6.6",),
-    "GDPR": ("Art. 32(1)(b)",),
-    "PCI-DSS": ("1.3.1", "1.4.4"),
-}
-_SECRETS: Mapping[str, tuple[str, ...]] = {
-    "SOC2": ("CC6.1",),
-    "GDPR": ("Art. 32(1)(a)",),
-    "PCI-DSS": ("8.3.2", "8.6.2"),
-}
-_TRANSPORT: Mapping[str, tuple[str, ...]] = {
-    "SOC2": ("CC6.7",),
-    "GDPR": ("Art. 32(1)(a)",),
-    "PCI-DSS": ("4.2.1",),
-}
-_CHANGE: Mapping[str, tuple[str, ...]] = {"SOC2": ("CC8.1",), "PCI-DSS": ("6.3.2",)}
-_DATA_PORTS = frozenset(
-    {1433, 1521, 2379, 3306, 5432, 5672, 5984, 6379, 7000, 7474, 7687, 8086, 8123, 9042, 9092, 9200, 9300, 11211}
-    | {15672, 19530, 26257, 27017, 33060}
-)
-_ADMIN_PORTS: Mapping[int, str] = {
-    22: "SSH",
-    2375: "Docker without TLS",
-    2376: "Docker",
-    3389: "remote desktop",
-    5900: "VNC",
-    6443: "Kubernetes",
-    8006: "Proxmox VE",
-    10250: "kubelet",
-}
-_PLAIN_PORTS: Mapping[int, str] = {21: "FTP", 23: "Telnet", 69: "TFTP", 512: "rexec", 513: "rlogin", 514: "rsh"}
 _GUESSABLE = frozenset(
     [
         "admin",
@@ -89,70 +59,17 @@ _VERIFY_OFF = re.compile(
 )
 _VERIFY_OFF_WORDS = frozenset({"--insecure", "--insecure-skip-verify", "--no-check-certificate", "--skip-tls-verify"})
 _AUTH_NAMES = re.compile(r"(?i)(?:auth|oidc|oauth|sso|login|token|vault|ldap|saml|issuer|webhook)")
+_DEBUGGING: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(
+        ["DEBUG", "FLASK_DEBUG", "APP_DEBUG", "DJANGO_DEBUG", "WP_DEBUG", "RAILS_DEBUG"], frozenset({"1", "true", "on"})
+    ),
+    **dict.fromkeys(
+        ["FLASK_ENV", "NODE_ENV", "RAILS_ENV", "APP_ENV", "ASPNETCORE_ENVIRONMENT"],
+        frozenset({"development", "dev", "local"}),
+    ),
+}
 _HTTP_HOST = re.compile(r"http://(?:[^/@\s]*@)?([^/:\s]+)")
 _LOCAL = re.compile(r"(?i)^(?:localhost|127\.|\[?::1|host\.docker\.internal|[a-z0-9-]+$|.*\.(?:local|internal|svc)$)")
-
-
-@rule(
-    "database-port-public",
-    Severity.HIGH,
-    Reason.EXPOSURE,
-    "Database port open to every address",
-    why="Data stores are scanned for within minutes, and their own logins are weak walls.",
-    source="PCI DSS 4.0, 1.4.4; requirements M19",
-    kinds=RUNNING,
-    controls=_NETWORK,
-    bad=Sample({"image": "postgres:16", "ports": ["5432:5432"]}, type="database"),
-    good=Sample({"image": "postgres:16", "ports": ["127.0.0.1:5432:5432"]}, type="database"),
-)
-def database_port_public(entry: Entry) -> Iterator[Hit]:
-    for port in ports(entry):
-        if port.everywhere and _stores(entry, port):
-            fix = f"bind it: 127.0.0.1:{port.published}:{port.target}, or drop the port and use a network"
-            yield hit(entry, port.path, f"database port {port.published} is open on every address of the host", fix)
-
-
-def _stores(entry: Entry, port: PublishedPort) -> bool:
-    return holds_data(entry) or port.target in _DATA_PORTS or port.published in _DATA_PORTS
-
-
-@rule(
-    "admin-port-public",
-    Severity.HIGH,
-    Reason.EXPOSURE,
-    "Administration port open to every address",
-    why="Who gets in here has the machine.",
-    source="CIS Docker 1.6.0, 2.7 and 5.14",
-    kinds=RUNNING,
-    controls=_NETWORK,
-    bad=Sample({"image": "dind:1", "ports": ["2375:2375"]}),
-    good=Sample({"image": "dind:1", "ports": ["127.0.0.1:2375:2375"]}),
-)
-def admin_port_public(entry: Entry) -> Iterator[Hit]:
-    for port in ports(entry):
-        name = _ADMIN_PORTS.get(port.target)
-        if name and port.everywhere and not _stores(entry, port):
-            fix = "bind it to an address of the administration network"
-            yield hit(entry, port.path, f"port {port.published} ({name}) is open on every address of the host", fix)
-
-
-@rule(
-    "plaintext-protocol",
-    Severity.MEDIUM,
-    Reason.TRANSPORT,
-    "Protocol without encryption published",
-    why="Passwords cross the network readable.",
-    source="PCI DSS 4.0, 2.2.7",
-    kinds=RUNNING,
-    controls=_TRANSPORT,
-    bad=Sample({"image": "ftp:1", "ports": ["21:21"]}),
-    good=Sample({"image": "sftp:1", "ports": ["2222:2222"]}),
-)
-def plaintext_protocol(entry: Entry) -> Iterator[Hit]:
-    for port in ports(entry):
-        name = _PLAIN_PORTS.get(port.target)
-        if name:
-            yield hit(entry, port.path, f"publishes {name} on port {port.published}", "use the encrypted successor")
 
 
 @rule(
@@ -163,7 +80,7 @@ def plaintext_protocol(entry: Entry) -> Iterator[Hit]:
     why="Whoever can read the repository, today or in its history, has it. It must be replaced, not only removed.",
     source="requirements M40; threats I27; reliability E10",
     kinds=(ANYTHING,),
-    controls=_SECRETS,
+    controls=SECRETS,
     bad=Sample({"image": "web:1", "env": {"API_TOKEN": "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"}}),
     good=Sample({"image": "web:1", "env": {"API_TOKEN": Secret("env:APP_TOKEN")}}),
 )
@@ -207,7 +124,7 @@ def _without_markers(value: Value) -> Value:
     why="These are the first that anyone tries.",
     source="PCI DSS 4.0, 2.2.2",
     kinds=CONTAINERS,
-    controls={**_SECRETS, "PCI-DSS": ("2.2.2", "8.3.6")},
+    controls={**SECRETS, "PCI-DSS": ("2.2.2", "8.3.6")},
     bad=Sample({"image": "web:1", "env": {"ADMIN_PASSWORD": "changeme"}}),
     good=Sample({"image": "web:1", "env": {"ADMIN_PASSWORD": Secret("env:APP_ADMIN")}}),
 )
@@ -226,7 +143,7 @@ def guessable_password(entry: Entry) -> Iterator[Hit]:
     why="Whoever reaches the port is in.",
     source="PCI DSS 4.0, 8.3.1",
     kinds=CONTAINERS,
-    controls={**_SECRETS, "PCI-DSS": ("8.2.1",)},
+    controls={**SECRETS, "PCI-DSS": ("8.2.1",)},
     bad=Sample({"image": "postgres:16", "env": {"POSTGRES_HOST_AUTH_METHOD": "trust"}}, type="database"),
     good=Sample({"image": "postgres:16", "env": {"POSTGRES_HOST_AUTH_METHOD": "scram-sha-256"}}, type="database"),
 )
@@ -244,7 +161,7 @@ def auth_off(entry: Entry) -> Iterator[Hit]:
     why="Encryption to an unknown other side protects from nobody in between.",
     source="PCI DSS 4.0, 4.2.1",
     kinds=CONTAINERS,
-    controls=_TRANSPORT,
+    controls=TRANSPORT,
     bad=Sample({"image": "web:1", "env": {"NODE_TLS_REJECT_UNAUTHORIZED": "0"}}),
     good=Sample({"image": "web:1", "env": {"NODE_EXTRA_CA_CERTS": "/etc/ca.pem"}}),
 )
@@ -264,7 +181,7 @@ def tls_verify_off(entry: Entry) -> Iterator[Hit]:
     why="Tokens and passwords cross the network readable.",
     source="PCI DSS 4.0, 8.3.2",
     kinds=CONTAINERS,
-    controls=_TRANSPORT,
+    controls=TRANSPORT,
     bad=Sample({"image": "web:1", "env": {"OIDC_ISSUER_URL": "http://login.example.org"}}),
     good=Sample({"image": "web:1", "env": {"OIDC_ISSUER_URL": "https://login.example.org"}}),
 )
@@ -276,58 +193,84 @@ def credentials_over_http(entry: Entry) -> Iterator[Hit]:
 
 
 @rule(
-    "image-unpinned",
-    Severity.MEDIUM,
-    Reason.SUPPLY,
-    "Image without version",
-    why="What runs tomorrow is not what was reviewed today, and there is nothing to go back to.",
-    source="CIS Docker 1.6.0, 5.28; design.md 7",
-    kinds=CONTAINERS,
-    controls=_CHANGE,
-    bad=Sample({"image": "nginx:latest"}),
-    good=Sample({"image": "nginx:1.27"}),
+    "environment-from-host",
+    Severity.LOW,
+    Reason.SECRET,
+    "Environment from a file of the host",
+    why="Nobody reviewed that file, and what stands in it is no part of what is deployed.",
+    source="threats I35, I38; PCI DSS 4.0, 8.6.2",
+    kinds=CONTAINER,
+    controls=SECRETS,
+    bad=Sample({"image": "web:1", "env_file": ".env"}),
+    good=Sample({"image": "web:1", "env": {"MODE": "production"}}),
 )
-def image_unpinned(entry: Entry) -> Iterator[Hit]:
-    image = text(entry, "image")
-    if image and not _tagged(image):
-        yield hit(entry, "specs.image", f"image {image} is not pinned to a version", "name a version, as in nginx:1.27")
-    if not image and entry.product and not entry.version:
-        yield hit(entry, "engine", f"{entry.product} has no version", 'add version: "16" or what you run')
-
-
-def _tagged(image: str) -> bool:
-    """True if the image names a version, by tag or digest; a value that is filled in later counts as one."""
-    tag = image.rpartition("/")[2].partition(":")[2]
-    return "@" in image or "${" in image or tag not in ("", "latest", "stable", "main", "master", "edge")
+def environment_from_host(entry: Entry) -> Iterator[Hit]:
+    for path, item in items(entry, "env_file"):
+        yield hit(entry, path, f"reads {item} from the host", "write env here, secrets as {secret: env:NAME}")
 
 
 @rule(
-    "image-without-digest",
-    Severity.INFO,
-    Reason.SUPPLY,
-    "Image without digest",
-    why="A tag can be moved. ALMA runs the digest it saw at review; a digest in Git also holds for everyone else.",
-    source="CIS Docker 1.6.0, 4.5; design.md 7",
+    "docker-over-tcp",
+    Severity.HIGH,
+    Reason.TRANSPORT,
+    "Docker Engine over plain TCP",
+    why="Port 2375 has no login: whoever reaches it is root on that host.",
+    source="CIS Docker 1.6.0, 2.7",
     kinds=CONTAINERS,
-    controls=_CHANGE,
-    bad=Sample({"image": "nginx:1.27"}),
-    good=Sample({"image": "nginx:1.27@sha256:" + "0" * 64}),
+    controls=TRANSPORT,
+    bad=Sample({"image": "agent:1", "env": {"DOCKER_HOST": "tcp://10.0.0.4:2375"}}),
+    good=Sample({"image": "agent:1", "env": {"DOCKER_HOST": "tcp://10.0.0.4:2376", "DOCKER_TLS_VERIFY": "1"}}),
 )
-def image_without_digest(entry: Entry) -> Iterator[Hit]:
-    image = text(entry, "image")
-    if image and "@sha256:" not in image and _tagged(image):
-        yield hit(entry, "specs.image", f"image {image} has no digest", "append @sha256:… of the version you tested")
+def docker_over_tcp(entry: Entry) -> Iterator[Hit]:
+    for path, name, value in environment(entry):
+        if name == "DOCKER_HOST" and str(value).startswith(("tcp://", "http://")) and str(value).endswith(":2375"):
+            yield hit(entry, path, "reaches a Docker Engine without TLS", "port 2376 with client certificates")
+
+
+@rule(
+    "debug-mode",
+    Severity.LOW,
+    Reason.EXPOSURE,
+    "Debug mode",
+    why="Error pages then show code, settings and sometimes a console to whoever causes an error.",
+    source="PCI DSS 4.0, 2.2.1; OWASP ASVS 4.0, 14.3.2",
+    kinds=CONTAINERS,
+    controls=ACCESS,
+    bad=Sample({"image": "web:1", "env": {"FLASK_DEBUG": "1"}}),
+    good=Sample({"image": "web:1", "env": {"FLASK_DEBUG": "0", "NODE_ENV": "production"}}),
+)
+def debug_mode(entry: Entry) -> Iterator[Hit]:
+    for path, name, value in environment(entry):
+        if str(value).lower() in _DEBUGGING.get(name, ()):
+            yield hit(entry, path, f"{name} switches debug mode on", f"remove {name}, or keep it to a test scope")
+
+
+@rule(
+    "login-from-anywhere",
+    Severity.MEDIUM,
+    Reason.IDENTITY,
+    "Root of a database from any address",
+    why="The account that may do everything should be reachable from nowhere but beside the database.",
+    source="PCI DSS 4.0, 7.2.5; MySQL documentation, MYSQL_ROOT_HOST",
+    kinds=CONTAINERS,
+    controls=IDENTITY,
+    bad=Sample({"image": "mysql:8.4", "env": {"MYSQL_ROOT_HOST": "%"}}, type="database"),
+    good=Sample({"image": "mysql:8.4", "env": {"MYSQL_ROOT_HOST": "localhost"}}, type="database"),
+)
+def login_from_anywhere(entry: Entry) -> Iterator[Hit]:
+    for path, name, value in environment(entry):
+        if name in ("MYSQL_ROOT_HOST", "MARIADB_ROOT_HOST") and str(value) == "%":
+            yield hit(entry, path, "root may log in from any address", f"{name}: localhost")
 
 
 RULES: tuple[Rule, ...] = (
-    database_port_public,
-    admin_port_public,
-    plaintext_protocol,
     plain_secret,
     guessable_password,
     auth_off,
     tls_verify_off,
     credentials_over_http,
-    image_unpinned,
-    image_without_digest,
+    environment_from_host,
+    docker_over_tcp,
+    debug_mode,
+    login_from_anywhere,
 )
