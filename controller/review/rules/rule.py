@@ -88,6 +88,11 @@ def hit(entry: Entry, path: str, message: str, fix: str) -> Hit:
     return Hit(entry.id, entry.locate(path), message, fix, path)
 
 
+def told(manifest: Manifest, path: str, message: str, fix: str) -> Hit:
+    """A Hit at `path` of a Kubernetes object."""
+    return hit(manifest.entry, manifest.place(path), message, fix)
+
+
 Check = Callable[[ScopeView], Iterable[Hit]]
 _TODAY = date(2026, 11, 21)  # when the examples are judged
 

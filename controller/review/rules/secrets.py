@@ -10,6 +10,7 @@ from controller.blueprint.value import Secret, Text, Value
 from controller.review.finding import Severity
 from controller.review.rules.controls import ACCESS, IDENTITY, SECRETS, TRANSPORT
 from controller.review.rules.coverage import ANYTHING, CONTAINER, CONTAINERS
+from controller.review.rules.manifest import manifests
 from controller.review.rules.rule import Hit, Reason, Rule, Sample, hit, rule
 from controller.review.rules.specs import environment, items, words
 from controller.review.secret_scan import looks_secret, names_a_secret, suspects
@@ -85,11 +86,20 @@ _LOCAL = re.compile(r"(?i)^(?:localhost|127\.|\[?::1|host\.docker\.internal|[a-z
     good=Sample({"image": "web:1", "env": {"API_TOKEN": Secret("env:APP_TOKEN")}}),
 )
 def plain_secret(entry: Entry) -> Iterator[Hit]:
+    told = _told_elsewhere(entry)
     for part, value in (("specs", entry.specs), ("metadata", entry.metadata), ("backup", entry.backup)):
         for path in suspects(part, _given(entry, value)):
+            if path.startswith(told):
+                continue
             # The value itself is never repeated (E10).
             fix = "replace the secret where it is used, then write {secret: env:NAME} here"
             yield hit(entry, path, f"{path} looks like a secret in plain text", fix)
+
+
+def _told_elsewhere(entry: Entry) -> tuple[str, ...]:
+    """Where Kubernetes objects of kind Secret hold their values: `secret-in-git` speaks of these."""
+    found = (m for m in manifests(entry) if m.kind == "Secret") if entry.type == "manifest" else ()
+    return tuple(m.place(part) + "." for m in found for part in ("data", "stringData"))
 
 
 def _given(entry: Entry, value: Value) -> Value:
