@@ -76,10 +76,15 @@ def first(specs: Mapping[str, Value], *names: str) -> Value:
     return None
 
 
+_CPU = ("cpus", "cpu", "cores", "deploy.resources.limits.cpus", "resources.limits.cpu", "limits.cpu")
+
+
 def cpu_of(entry: Entry) -> int | None:
-    return millicores(
-        first(entry.specs, "cpus", "cpu", "cores", "deploy.resources.limits.cpus", "resources.limits.cpu", "limits.cpu")
-    )
+    """Millicores; a virtual machine has its cores in each of its sockets. `cpu: host` names a type and no number."""
+    found = next((n for name in _CPU if (n := millicores(first(entry.specs, name))) is not None), None)
+    sockets = entry.specs.get("sockets")
+    several = isinstance(sockets, int) and not isinstance(sockets, bool) and entry.type in ("vm", "compute")
+    return found * sockets if found is not None and several and isinstance(sockets, int) else found
 
 
 def memory_of(entry: Entry) -> int | None:
@@ -106,11 +111,26 @@ def _disks(entry: Entry) -> Iterator[tuple[str, int | None]]:
     size = first(entry.specs, "disk", "storage", "size", "capacity")
     if size is not None:
         yield name, size_bytes(first(size, "size") if isinstance(size, Mapping) else size)
-    disks = first(entry.specs, "disks")
-    for disk in disks if isinstance(disks, list | tuple) else ():
+    for disk in _further(entry):
         given = first(disk, "size") if isinstance(disk, Mapping) else disk
         own = first(disk, "class", "storage_class") if isinstance(disk, Mapping) else None
         yield (own.lower() if isinstance(own, str) else name), size_bytes(given)
+
+
+def _further(entry: Entry) -> Iterator[Value]:
+    """Disks in lists, and by name as guests of Proxmox VE have them."""
+    for key in ("disks", "mounts", "rootfs"):
+        value = first(entry.specs, key)
+        if isinstance(value, list | tuple):
+            yield from value
+        elif isinstance(value, Mapping):
+            named = [value] if "size" in value else [v for v in value.values() if first_size(v) is not None]
+            yield from named
+
+
+def first_size(disk: Value) -> Value:
+    """The size of a disk that is written as a map, or alone; None for a disk made from an image."""
+    return first(disk, "size") if isinstance(disk, Mapping) else disk
 
 
 def sizing(entry: Entry) -> Sizing:

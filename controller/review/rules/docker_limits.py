@@ -124,7 +124,7 @@ def oom_killer_tuned(entry: Entry) -> Iterator[Hit]:
 )
 def logs_dropped(entry: Entry) -> Iterator[Hit]:
     given = entry.specs.get("logging")
-    if isinstance(given, Mapping) and given.get("driver") == "none":
+    if isinstance(given, Mapping) and str(given.get("driver")).lower() == "none":
         yield hit(entry, "specs.logging.driver", "writes no log", "driver: local, or one that sends them on")
 
 

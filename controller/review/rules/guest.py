@@ -1,7 +1,7 @@
 """What rules read out of a Proxmox guest: options, disks and network cards, as property strings or as maps.
 
-Names are those of the guest's configuration in Proxmox VE (`scsi0`, `net0`, `features`). Lists under `disks` and
-`networks` are read as well.
+Names are those of the guest's configuration in Proxmox VE (`scsi0`, `net0`, `features`); disks and cards may also stand
+together, as maps under `disks`, `mounts` and `nets`.
 """
 
 from __future__ import annotations
@@ -36,26 +36,27 @@ def is_on(value: Value) -> bool:
 
 def disks(entry: Entry) -> Iterator[tuple[str, Mapping[str, str]]]:
     """(path, options) of every disk; `""` in the options is the volume."""
-    yield from _named(entry, _DISK)
-    yield from _of_list(entry, "disks")
+    yield from _named("specs", entry.specs, _DISK)
+    for key in ("disks", "mounts"):
+        yield from _together(entry, key, _DISK)
 
 
 def cards(entry: Entry) -> Iterator[tuple[str, Mapping[str, str]]]:
     """(path, options) of every network card."""
-    yield from _named(entry, _CARD)
-    yield from _of_list(entry, "networks")
+    yield from _named("specs", entry.specs, _CARD)
+    yield from _together(entry, "nets", _CARD)
 
 
-def _named(entry: Entry, pattern: re.Pattern[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
-    for key, value in entry.specs.items():
+def _named(above: str, given: Mapping[str, Value], pattern: re.Pattern[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    for key, value in given.items():
         if pattern.fullmatch(str(key)) and value is not None:
-            yield f"specs.{key}", options(value)
+            yield f"{above}.{key}", options(value)
 
 
-def _of_list(entry: Entry, key: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _together(entry: Entry, key: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
     value = entry.specs.get(key)
-    if isinstance(value, list | tuple):
-        yield from ((f"specs.{key}.{i}", options(v)) for i, v in enumerate(value) if isinstance(v, Mapping))
+    if isinstance(value, Mapping):
+        yield from _named(f"specs.{key}", value, pattern)
 
 
 def keys_like(entry: Entry, pattern: re.Pattern[str]) -> Iterator[str]:

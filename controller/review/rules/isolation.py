@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from controller.blueprint.entry import Entry
 from controller.review.finding import Severity
@@ -31,6 +31,18 @@ _CAPABILITIES = frozenset(
     ]
 )
 _SENSITIVE = ("/", "/etc", "/root", "/boot", "/dev", "/proc", "/sys", "/run", "/var/run", "/var/lib/docker", "/home")
+# Files and folders below them that hold keys, accounts, or the kernel.
+_KEYS = (
+    "/etc/passwd",
+    "/etc/shadow",
+    "/etc/sudoers",
+    "/etc/ssh",
+    "/etc/kubernetes",
+    "/root/",
+    "/proc/",
+    "/sys/",
+    "/boot/",
+)
 _SOCKETS = ("docker.sock", "containerd.sock", "podman.sock", "crio.sock")
 _OPEN_PROFILES = ("unconfined", "label=disable", "label:disable", "no-new-privileges:false", "no-new-privileges=false")
 
@@ -92,7 +104,8 @@ def sensitive_host_path(entry: Entry) -> Iterator[Hit]:
 
 
 def _sensitive(mount: Mount) -> bool:
-    return bool(mount.source) and (mount.source.rstrip("/") or "/") in _SENSITIVE
+    folder = mount.source.rstrip("/") or "/"
+    return bool(mount.source) and (folder in _SENSITIVE or folder.startswith(_KEYS))
 
 
 @rule(
@@ -271,7 +284,9 @@ def privileged_lxc(entry: Entry) -> Iterator[Hit]:
 )
 def guest_firewall_off(entry: Entry) -> Iterator[Hit]:
     for part, where in (("specs", entry.specs), ("network", entry.network)):
-        if where.get("firewall") is False:
+        given = where.get("firewall")
+        off = given is False or (isinstance(given, Mapping) and given.get("enable") is False)
+        if off:
             yield hit(entry, f"{part}.firewall", "has its firewall switched off", "firewall: true")
 
 

@@ -152,7 +152,7 @@ def pod_capability_needless(m: Manifest) -> Iterator[Hit]:
     default |= {"SETPCAP", "SETUID", "SYS_CHROOT"}
     for c in m.containers:
         for i, item in enumerate(listed(c.get("securityContext.capabilities.add"))):
-            if str(item).upper().removeprefix("CAP_") in default:
+            if item in default:
                 path = f"{c.path}.securityContext.capabilities.add.{i}"
                 yield told(m, path, f"{c.name} adds {item}", "run as another user, or as the owner of the files")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from controller.blueprint.entry import Entry
 from controller.review.finding import Severity
@@ -13,7 +13,7 @@ from controller.review.rules.guest import cards, disks, features, is_on, keys_li
 from controller.review.rules.rule import Hit, Reason, Rule, Sample, hit, rule
 
 _RAW_LXC = re.compile(r"lxc(?:\..+)?")
-_PASSED = re.compile(r"(?:hostpci|usb|parallel|serial)\d{1,2}|dev\d{1,3}")
+_PASSED = re.compile(r"(?:hostpci|usb|parallel|serial)\d{0,2}|dev\d{1,3}|devices")
 _GUIDE = "Proxmox VE Administration Guide"
 
 
@@ -100,7 +100,7 @@ def guest_device_passed(entry: Entry) -> Iterator[Hit]:
 )
 def lxc_host_folder(entry: Entry) -> Iterator[Hit]:
     for path, given in disks(entry):
-        volume = given.get("") or given.get("volume", "")
+        volume = given.get("") or given.get("volume") or given.get("storage", "")
         if volume.startswith("/"):
             yield hit(entry, path, f"mounts {volume} of the node", "use a volume of a storage")
 
@@ -188,9 +188,11 @@ def lxc_shell_console(entry: Entry) -> Iterator[Hit]:
     good=Sample({"cores": 1, "ciuser": "ops", "sshkeys": "ssh-ed25519 AAAA ops"}, type="vm"),
 )
 def guest_password_login(entry: Entry) -> Iterator[Hit]:
-    given = next((k for k in ("cipassword", "password") if entry.specs.get(k) is not None), None)
-    if given and not any(entry.specs.get(k) for k in ("sshkeys", "ssh-public-keys", "ssh_keys")):
-        yield hit(entry, f"specs.{given}", "is logged into by password", "sshkeys, and no password")
+    cloud = entry.specs.get("cloudinit")
+    for above, part in (("specs", entry.specs), ("specs.cloudinit", cloud if isinstance(cloud, Mapping) else {})):
+        given = next((k for k in ("cipassword", "password") if part.get(k) is not None), None)
+        if given and not any(part.get(k) for k in ("sshkeys", "ssh-public-keys", "ssh_keys")):
+            yield hit(entry, f"{above}.{given}", "is logged into by password", "ssh_keys, and no password")
 
 
 @rule(

@@ -150,9 +150,10 @@ def guest_without_agent(entry: Entry) -> Iterator[Hit]:
     good=Sample({"cores": 2, "cpu": "x86-64-v2-AES"}, type="vm"),
 )
 def guest_bound_to_node(entry: Entry) -> Iterator[Hit]:
-    kind = entry.specs.get("cpu")
-    if isinstance(kind, str) and kind.partition(",")[0] in ("host", "cputype=host", "max"):
-        yield hit(entry, "specs.cpu", "asks for the processor of its node", "cpu: x86-64-v2-AES")
+    for name in ("cpu_type", "cpu"):
+        kind = entry.specs.get(name)
+        if isinstance(kind, str) and kind.partition(",")[0] in ("host", "cputype=host", "max"):
+            yield hit(entry, f"specs.{name}", "asks for the processor of its node", f"{name}: x86-64-v2-AES")
 
 
 @rule(

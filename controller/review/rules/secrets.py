@@ -107,7 +107,15 @@ def _given(entry: Entry, value: Value) -> Value:
     if not isinstance(value, Mapping) or value is not entry.specs:
         return value
     lists = {k: dict(i.split("=", 1) for i in v if isinstance(i, str) and "=" in i) for k, v in _env_lists(value)}
-    return {k: _without_markers(v) for k, v in {**value, **lists}.items()}
+    commands = {k: _as_line(value[k]) for k in ("command", "entrypoint") if k in value}
+    return {k: _without_markers(v) for k, v in {**value, **lists, **commands}.items()}
+
+
+def _as_line(command: Value) -> Value:
+    """A command as one text, so that an option stands before its value. Markers in it are left out."""
+    if not isinstance(command, list | tuple):
+        return command
+    return " ".join(str(w) for w in command if isinstance(w, str | int))
 
 
 def _env_lists(specs: Mapping[str, Value]) -> Iterator[tuple[str, tuple[Value, ...]]]:

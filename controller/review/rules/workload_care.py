@@ -12,10 +12,20 @@ from controller.review.rules.coverage import MANIFEST
 from controller.review.rules.manifest import SCALED, SERVING, Manifest, at, listed, mapping, maps_at
 from controller.review.rules.manifest_samples import deployment, made, pod
 from controller.review.rules.rule import Hit, Reason, Rule, Sample, ScopeView, manifest_rule, scope_rule, told
-from controller.review.rules.selecting import selects
+from controller.review.rules.selecting import plainly, selects
 
 _SCORE = "kube-score"
 _SPREAD = frozenset({"kubernetes.io/hostname", "topology.kubernetes.io/zone", "topology.kubernetes.io/region"})
+
+
+_SERVICE = Entry(
+    "prod",
+    "shop",
+    "svc",
+    "manifest",
+    Place("shop.yaml", 9, 5),
+    specs=made("v1", "Service", "svc", spec={"selector": {"app": "web"}, "ports": [{"port": 80}]}),
+)
 
 
 def _copies(m: Manifest) -> int:
@@ -28,21 +38,28 @@ def _serves(m: Manifest) -> bool:
     return m.kind in SERVING or m.kind == "Pod"
 
 
-@manifest_rule(
+@scope_rule(
     "pod-without-readiness",
     Severity.LOW,
     Reason.AVAILABILITY,
-    "No readiness probe",
+    "No readiness probe behind a service",
     why="Traffic reaches it before it can answer, and an update counts as done before it is.",
     source=f"{_SCORE}, pod-probes; Kubernetes documentation, readiness probes",
+    kinds=MANIFEST,
     controls=AVAILABLE,
-    bad=deployment({"ports": [{"containerPort": 80}]}),
-    good=deployment({"readinessProbe": {"httpGet": {"port": 80}}}),
+    bad=Sample(deployment({"ports": [{"containerPort": 80}]}), type="manifest", others=(_SERVICE,)),
+    good=Sample(deployment({"readinessProbe": {"httpGet": {"port": 80}}}), type="manifest", others=(_SERVICE,)),
 )
-def pod_without_readiness(m: Manifest) -> Iterator[Hit]:
-    if _serves(m) and m.lasting and not any(c.get("readinessProbe") for c in m.lasting):
-        c = m.lasting[0]
-        yield told(m, f"{c.path}.readinessProbe", f"{c.name} has no readiness probe", "readinessProbe: {httpGet: …}")
+def pod_without_readiness(view: ScopeView) -> Iterator[Hit]:
+    services = [m for m in view.manifests if m.kind == "Service" and m.get("spec.selector")]
+    for m in view.manifests:
+        near = [mapping(s.get("spec.selector")) for s in services if s.namespace == m.namespace]
+        served = _serves(m) and any(plainly(wanted, m.pod_labels) for wanted in near)
+        if served and m.lasting and not any(c.get("readinessProbe") for c in m.lasting):
+            c = m.lasting[0]
+            yield told(
+                m, f"{c.path}.readinessProbe", f"{c.name} has no readiness probe", "readinessProbe: {httpGet: …}"
+            )
 
 
 @manifest_rule(
@@ -151,7 +168,7 @@ def _spread(m: Manifest) -> bool:
     good=deployment(replicas=3, strategy={"type": "RollingUpdate"}),
 )
 def all_down_at_once(m: Manifest) -> Iterator[Hit]:
-    if m.kind == "Deployment" and m.get("spec.strategy.type") == "Recreate" and _copies(m) != 1:
+    if m.kind == "Deployment" and m.get("spec.strategy.type") == "Recreate" and m.get("spec.replicas") != 1:
         yield told(m, "spec.strategy", f"updates stop every copy of {m.name}", "type: RollingUpdate")
 
 
@@ -179,7 +196,7 @@ _BUDGET = made(
 def no_disruption_budget(view: ScopeView) -> Iterator[Hit]:
     budgets = [m for m in view.manifests if m.kind == "PodDisruptionBudget"]
     for m in view.manifests:
-        if m.kind in ("Deployment", "StatefulSet") and _copies(m) > 1:
+        if m.kind in ("Deployment", "StatefulSet") and m.get("spec.replicas") not in (0, 1):
             mine = [b for b in budgets if b.namespace == m.namespace and selects(b.get("spec.selector"), m.pod_labels)]
             if not mine:
                 fix = "a PodDisruptionBudget with maxUnavailable: 1 that selects its pods"

@@ -95,8 +95,10 @@ def pod_no_cpu_limit(m: Manifest) -> Iterator[Hit]:
     good=pod(limits(**{"ephemeral-storage": "1Gi"})),
 )
 def pod_no_disk_limit(m: Manifest) -> Iterator[Hit]:
-    for path, name in _missing(m, "limits", "ephemeral-storage"):
-        yield told(m, path, f"{name} has no limit of temporary disk", "limits: {ephemeral-storage: 1Gi}")
+    for part, word in (("limits", "limit"), ("requests", "request")):
+        for path, name in _missing(m, part, "ephemeral-storage"):
+            fix = f"resources: {{{part}: {{ephemeral-storage: 1Gi}}}}"
+            yield told(m, path, f"{name} has no {word} of temporary disk", fix)
 
 
 @manifest_rule(

@@ -15,6 +15,7 @@ from controller.plan.step import Action, Effect, Expect, FieldChange, Phase, Ste
 from controller.review.rules import RULES
 from controller.review.rules.rule import ScopeView
 
+TODAY = date(2026, 11, 21)
 DIGEST = "4f0c12ab34cd" + "e" * 52
 
 
@@ -72,7 +73,7 @@ def entry(
 
 def twice_told(view: ScopeView) -> list[tuple[str, ...]]:
     """Every field that two rules name for one reason: (resource, path, reason, rule, other rule)."""
-    view = replace(view, today=date(2026, 11, 21), rules=frozenset(r.id for r in RULES))
+    view = replace(view, today=TODAY, rules=frozenset(r.id for r in RULES))
     first: dict[tuple[str, str, str], str] = {}
     found: list[tuple[str, ...]] = []
     for rule in RULES:
