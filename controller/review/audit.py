@@ -27,11 +27,13 @@ _COST = {
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Findings, worst first, then by place. `score` is 0 to 10 with one decimal, by `FORMULA`."""
+    """Findings, worst first, then by place. `score` is 0 to 10 with one decimal, by `FORMULA`; `checked` are the rules
+    that had something to look at: only their silence says something."""
 
     findings: tuple[Finding, ...] = ()
     waived: tuple[WaivedFinding, ...] = ()
     score: Decimal = Decimal("10.0")
+    checked: tuple[str, ...] = ()
 
     @property
     def worst(self) -> Severity | None:
@@ -62,7 +64,8 @@ def audit(view: ScopeView, today: date, rules: Sequence[Rule] = RULES) -> Audit:
                 open_.append(finding)
             else:
                 waived.append(WaivedFinding(finding, waiver))
-    return Audit(tuple(sorted(open_, key=_order)), tuple(waived), score(open_))
+    checked = tuple(rule.id for rule in rules if rule.touches(view))
+    return Audit(tuple(sorted(open_, key=_order)), tuple(waived), score(open_), checked)
 
 
 def _waiver(entry: Entry | None, finding: Finding, today: date) -> Waived | None:

@@ -197,7 +197,7 @@ class Rule:
 
     def touches(self, view: ScopeView) -> bool:
         """True if the scope has something this rule looks at: only then is its silence evidence."""
-        return ANYTHING in self.kinds or any(kind in view.by_kind for kind in self.kinds)
+        return bool(view.by_kind) if ANYTHING in self.kinds else any(kind in view.by_kind for kind in self.kinds)
 
 
 Checked = TypeVar("Checked")

@@ -16,7 +16,6 @@ from controller.errors import Place
 from controller.plan.graph import DesiredGraph
 from controller.review import rules
 from controller.review.audit import FORMULA, Audit, audit, score
-from controller.review.compliance import ComplianceState, compliance
 from controller.review.finding import Finding, Severity
 from controller.review.rule_text import rule_page, sample_text
 from controller.review.rules import RULES, changes
@@ -138,15 +137,6 @@ def test_an_audit_fails_from_the_set_severity_on(fail_on: Severity | None, fails
     one = Audit((finding("a", Severity.HIGH),))
     assert one.fails(fail_on) is fails
     assert not Audit().fails(fail_on)
-
-
-def test_a_framework_is_partial_when_a_rule_that_maps_to_it_is_broken() -> None:
-    broken = compliance(Audit((finding("privileged", Severity.CRITICAL),)), ["SOC2", "GDPR", "PCI-DSS"])
-    assert [c.state for c in broken] == [ComplianceState.PARTIAL] * 3
-    assert broken[0].broken["CC6.1"] == ("privileged",)
-    assert {c.state for c in compliance(Audit(), ["SOC2", "GDPR"])} == {ComplianceState.COMPLIANT}
-    with pytest.raises(ValueError, match="no rule maps to ISO; known: GDPR, PCI-DSS, SOC2"):
-        compliance(Audit(), ["ISO"])
 
 
 @pytest.mark.parametrize(
