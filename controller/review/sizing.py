@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import TypedDict
 
 from controller.blueprint.entry import Entry
 from controller.blueprint.value import Value
@@ -26,6 +27,12 @@ class Sizing:
     memory_bytes: int = 0
     disks: tuple[tuple[str, int], ...] = ()  # class (`ssd`), bytes
     copies: int = 1
+    gpus: tuple[tuple[str, int], ...] = ()  # class, count
+    public_ips: int = 0
+    backed_up: bool = False
+    licence: str = ""  # as written; a product that the book has a licence for counts too
+    product: str = ""
+    item: str = ""
     free: bool = False
     unknown: str = ""
 
@@ -35,6 +42,10 @@ class Sizing:
         parts += [f"{_round(Decimal(self.memory_bytes) / 2**30)} GiB"] if self.memory_bytes else []
         named = (("disk" if kind == "default" else kind, n) for kind, n in self.disks)
         parts += [f"{_round(Decimal(n) / 10**9)} GB {kind}" for kind, n in named]
+        parts += [f"{n} GPU" + (f" {kind}" if kind != "default" else "") for kind, n in self.gpus]
+        parts += [f"{self.public_ips} public IP"] if self.public_ips else []
+        parts += ["backup"] if self.backed_up and self.disks else []
+        parts += [self.item] if self.item else []
         return (f"{self.copies} × " if self.copies > 1 else "") + ", ".join(parts)
 
 
@@ -137,6 +148,8 @@ def sizing(entry: Entry) -> Sizing:
     """What `entry` takes. Never guesses: without limits it is `unknown`, with the reason."""
     if entry.type in FREE_TYPES or entry.specs.get("external") is True:
         return Sizing(free=True)
+    if entry.metadata.get("item") and not entry.specs.get("cpu"):
+        return Sizing(item=str(entry.metadata["item"]).lower(), copies=copies_of(entry))
     disks = tuple(_disks(entry))
     if any(n is None for _, n in disks):
         return Sizing(unknown="its disk size is not a size")
@@ -147,4 +160,30 @@ def sizing(entry: Entry) -> Sizing:
     missing = [word for word, got in (("cpu", cpu), ("memory", memory)) if got is None]
     if cpu is None or memory is None:
         return Sizing(unknown=f"no {' and no '.join(missing)} limit given")
-    return Sizing(cpu, memory, known, copies_of(entry))
+    return Sizing(cpu, memory, known, copies_of(entry), **_extras(entry))
+
+
+class _Extras(TypedDict):
+    gpus: tuple[tuple[str, int], ...]
+    public_ips: int
+    backed_up: bool
+    licence: str
+    product: str
+    item: str
+
+
+def _extras(entry: Entry) -> _Extras:
+    """What is bought or kept beside a share of a machine."""
+    gpus = first(entry.specs, "gpu", "gpus")
+    count = gpus if isinstance(gpus, int) and not isinstance(gpus, bool) else 1 if gpus is True else 0
+    kind = first(entry.specs, "gpu_class", "gpu_type")
+    licence = first(entry.specs, "licence") or first(entry.metadata, "licence")
+    item = first(entry.specs, "item") or first(entry.metadata, "item")
+    return {
+        "gpus": ((str(kind or "default").lower(), count),) if count > 0 else (),
+        "public_ips": 1 if entry.network.get("public_ip") not in (None, False) else 0,
+        "backed_up": entry.backup.get("enabled", bool(entry.backup)) is True,
+        "licence": str(licence or "").lower(),
+        "product": (entry.product or "").lower(),
+        "item": str(item or "").lower(),
+    }
