@@ -10,6 +10,7 @@ from typing import TypedDict
 
 from controller.blueprint.entry import Entry
 from controller.blueprint.value import Value
+from controller.review.manifest import manifests
 
 # What takes no share of a machine of its own.
 FREE_TYPES = frozenset({"network", "image", "config", "firewall", "pool", "tags", "secret", "backup-job", "snapshot"})
@@ -128,6 +129,24 @@ def _disks(entry: Entry) -> Iterator[tuple[str, int | None]]:
         yield (own.lower() if isinstance(own, str) else name), size_bytes(given)
 
 
+def _of_objects(entry: Entry) -> Sizing:
+    """What the pods and claims of Kubernetes objects ask for, all copies together: requests, else limits."""
+    cpu, memory, disks = 0, 0, 0
+    for m in manifests(entry):
+        claim = first(m.body, "spec.resources.requests.storage") if m.kind == "PersistentVolumeClaim" else None
+        disks += size_bytes(claim) or 0
+        copies = copies_written if isinstance(copies_written := m.get("spec.replicas"), int) else 1
+        for c in m.lasting:
+            asked = [first(c.spec, f"resources.requests.{n}", f"resources.limits.{n}") for n in ("cpu", "memory")]
+            one_cpu, one_memory = millicores(asked[0]), size_bytes(asked[1])
+            if one_cpu is None or one_memory is None:
+                return Sizing(unknown=f"{m.name} requests no {'cpu' if one_cpu is None else 'memory'}")
+            cpu, memory = cpu + one_cpu * copies, memory + one_memory * copies
+    if not (cpu or memory or disks):
+        return Sizing(free=True)
+    return Sizing(cpu, memory, (("default", disks),) if disks else ())
+
+
 def _further(entry: Entry) -> Iterator[Value]:
     """Disks in lists, and by name as guests of Proxmox VE have them."""
     for key in ("disks", "mounts", "rootfs"):
@@ -148,6 +167,8 @@ def sizing(entry: Entry) -> Sizing:
     """What `entry` takes. Never guesses: without limits it is `unknown`, with the reason."""
     if entry.type in FREE_TYPES or entry.specs.get("external") is True:
         return Sizing(free=True)
+    if entry.type == "manifest":
+        return _of_objects(entry)
     if entry.metadata.get("item") and not entry.specs.get("cpu"):
         return Sizing(item=str(entry.metadata["item"]).lower(), copies=copies_of(entry))
     disks = tuple(_disks(entry))
@@ -174,7 +195,7 @@ class _Extras(TypedDict):
 
 def _extras(entry: Entry) -> _Extras:
     """What is bought or kept beside a share of a machine."""
-    gpus = first(entry.specs, "gpu", "gpus")
+    gpus = first(entry.specs, "gpu", "gpus") or first(entry.metadata, "gpu")
     count = gpus if isinstance(gpus, int) and not isinstance(gpus, bool) else 1 if gpus is True else 0
     kind = first(entry.specs, "gpu_class", "gpu_type")
     licence = first(entry.specs, "licence") or first(entry.metadata, "licence")

@@ -17,8 +17,8 @@ from controller.plan.graph import DesiredGraph
 from controller.plan.resource import Capacity, Claim, ObjectKey, ResourceId, Snapshot
 from controller.plan.step import Action, Effect, Expect, Phase, Step
 from controller.review.finding import Finding, Severity
+from controller.review.manifest import Manifest, manifests
 from controller.review.rules.coverage import ANYTHING, MANIFEST, kind_of
-from controller.review.rules.manifest import Manifest, manifests
 
 
 class Reason(StrEnum):

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from controller.blueprint.entry import Entry
 from controller.blueprint.value import Secret, Text, Value
 from controller.review.finding import Severity
+from controller.review.manifest import manifests
 from controller.review.rules.controls import ACCESS, IDENTITY, SECRETS, TRANSPORT
 from controller.review.rules.coverage import ANYTHING, CONTAINER, CONTAINERS
-from controller.review.rules.manifest import manifests
 from controller.review.rules.rule import Hit, Reason, Rule, Sample, hit, rule
 from controller.review.rules.specs import environment, items, words
 from controller.review.secret_scan import looks_secret, names_a_secret, suspects

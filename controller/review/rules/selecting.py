@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controller.blueprint.value import Value
-from controller.review.rules.manifest import listed, mapping
+from controller.review.manifest import listed, mapping
 
 
 def selects(selector: Value, labels: Mapping[str, Value]) -> bool:

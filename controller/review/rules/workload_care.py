@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from controller.blueprint.entry import Entry
 from controller.errors import Place
 from controller.review.finding import Severity
+from controller.review.manifest import SCALED, SERVING, Manifest, at, listed, mapping, maps_at
 from controller.review.rules.controls import AVAILABLE, RESTORE
 from controller.review.rules.coverage import MANIFEST
-from controller.review.rules.manifest import SCALED, SERVING, Manifest, at, listed, mapping, maps_at
 from controller.review.rules.manifest_samples import deployment, made, pod
 from controller.review.rules.rule import Hit, Reason, Rule, Sample, ScopeView, manifest_rule, scope_rule, told
 from controller.review.rules.selecting import plainly, selects

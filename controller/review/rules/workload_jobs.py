@@ -8,9 +8,9 @@ from controller.blueprint.entry import Entry
 from controller.blueprint.value import Value
 from controller.errors import Place
 from controller.review.finding import Severity
+from controller.review.manifest import Manifest, maps_at
 from controller.review.rules.controls import AVAILABLE, CAPACITY, RESTORE
 from controller.review.rules.coverage import MANIFEST
-from controller.review.rules.manifest import Manifest, maps_at
 from controller.review.rules.manifest_samples import made, pod
 from controller.review.rules.rule import Hit, Reason, Rule, Sample, ScopeView, manifest_rule, scope_rule, told
 from controller.review.rules.selecting import plainly

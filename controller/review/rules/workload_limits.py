@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.review.finding import Severity
+from controller.review.manifest import Manifest, at, maps_at
 from controller.review.rules.controls import AVAILABLE, CAPACITY
-from controller.review.rules.manifest import Manifest, at, maps_at
 from controller.review.rules.manifest_samples import deployment, limits, pod
 from controller.review.rules.rule import Hit, Reason, Rule, manifest_rule, told
 

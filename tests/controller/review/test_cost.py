@@ -181,9 +181,7 @@ GOLDEN = [
 
 
 @pytest.mark.parametrize(("specs", "more", "sums"), GOLDEN)
-def test_the_default_book_gives_these_sums_to_the_cent(
-    specs: dict[str, object], more: dict[str, Any], sums: str
-) -> None:
+def test_the_default_book_gives_these_sums_to_the_cent(specs: dict[str, Any], more: dict[str, Any], sums: str) -> None:
     """Low, expected and high of a month, reckoned by hand from `prices/default.toml`."""
     got = cost(default_book(), None, [replace(vm(**specs), **more)])
     assert f"{got.low} {got.total_after} {got.high}" == sums
