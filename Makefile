@@ -47,6 +47,7 @@ demo: environment
 test: environment
 	@$(RUN) python -m tests.servers.system
 	@$(RUN) python -m tests.servers.build
+	@$(RUN) python -m tests.servers.published
 	@$(MAKE) lint
 	@$(RUN) pytest $(PYTEST_ARGS)
 

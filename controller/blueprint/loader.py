@@ -18,6 +18,7 @@ from controller.blueprint.limits import DEFAULT_LIMITS, Limits
 from controller.blueprint.names import shown
 from controller.blueprint.node import Items, Map, Node, plain, position
 from controller.blueprint.reading import checked
+from controller.blueprint.rendering import rendered
 from controller.blueprint.repository import REPOSITORY_FILE, ScopeConfig
 from controller.blueprint.schema import Blueprint, ConstraintSpec
 from controller.blueprint.value import Value
@@ -82,7 +83,9 @@ def parse_blueprint(file: str, data: bytes, limits: Limits = DEFAULT_LIMITS) -> 
     except InvalidInput as error:
         return ParsedBlueprint(file, None, None, error.problems)
     blueprint, problems = checked(Blueprint, _content(node), node, file, limits.problems)
-    if blueprint is not None:
+    if blueprint is not None and blueprint.template is not None:
+        blueprint, node, problems = rendered(blueprint, node, file, limits)
+    if blueprint is not None and not problems:
         problems = tuple(_twins(blueprint, node, file))
     if problems:
         return ParsedBlueprint(file, None, None, problems)

@@ -245,11 +245,9 @@ class Blueprint(Strict):
 
     @model_validator(mode="after")
     def _something(self) -> Blueprint:
-        if self.template is not None:
-            raise ValueError("template: is not available yet; write the resources out")
-        if self.resources is None:
+        if self.resources is None and self.template is None:
             raise ValueError("resources is required")
-        if self.parameters:
+        if self.parameters and self.template is None:
             raise ValueError("parameters belong to a template; remove them")
         return self
 

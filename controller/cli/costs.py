@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from controller.review.cost import Cost, cost
+from controller.review.cost import Cost, cost, range_text
 from controller.review.price_book import default_book
 from controller.review.price_file import read_prices
 from controller.review.wording import money_text
@@ -30,5 +30,7 @@ def _print_cost(scope: str, told: Cost) -> None:
         if line.after is not None:
             click.echo(f"  {line.resource:<40} {money_text(line.after, told.currency):>14}")
     click.echo(f"  {'total':<40} {money_text(told.total_after, told.currency):>14}")
+    if range_text(told):
+        click.echo(f"  {range_text(told)}")
     for resource, why in told.unpriced:
         click.echo(f"  {resource:<40} {'not priced':>14}  {why}")

@@ -22,6 +22,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "deploy": ("controller.cli.deploy:deploy", "Plan, ask, apply, verify; undo on failure."),
     "destroy": ("controller.cli.deploy:destroy", "Take away what a folder or an orphaned scope owns."),
     "review": ("controller.cli.review:review", "The whole pull request comment, offline."),
+    "rules": ("controller.cli.rules:rules", "What a review looks for, and by which clause."),
+    "templates": ("controller.cli.templates:group", "Starters with parameters, and what they become."),
     "status": ("controller.cli.readings:status", "Sync, health and what waits, per scope."),
     "drift": ("controller.cli.readings:drift", "What is not as it was left, and since when."),
     "history": ("controller.cli.readings:history", "Runs, newest first."),

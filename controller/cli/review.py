@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from controller.cli.show import print_json
 from controller.errors import InvalidInput, Place, Problem, Unreachable
 from controller.git.repository import Mirror
 from controller.plan.codec import to_json
+from controller.review.junit import junit
 from controller.review.markdown import comment
 from controller.review.plan_text import plan_json
 from controller.review.report import Review, ScopeReview, Verdict
+from controller.review.sarif import sarif
 from controller.review.statuses import statuses
 from controller.runtime.clock import SystemClock
 from controller.runtime.folder import scope_name
@@ -29,6 +32,7 @@ from controller.targets import Targets, everything_allowed, targets_of
 from controller.wiring import PlainNarrator
 
 Json = Any
+_OUTPUTS = ["markdown", "json", "sarif", "junit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,9 @@ class _Remembered:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--base", required=True, metavar="REV", help="Branch or commit it would be merged into.")
 @click.option("--head", required=True, metavar="REV", help="Branch or commit that would be merged.")
-@click.option("-o", "--output", type=click.Choice(["markdown", "json"]), default="markdown", show_default=True)
+@click.option(
+    "-o", "--output", type=click.Choice(["markdown", "json", "sarif", "junit"]), default="markdown", show_default=True
+)
 @click.pass_context
 def review(ctx: click.Context, path: Path, base: str, head: str, output: str) -> int:
     """Judge what merging one revision of PATH's repository into another would do, as a pull request is judged.
@@ -56,6 +62,10 @@ def review(ctx: click.Context, path: Path, base: str, head: str, output: str) ->
     made = blocking(lambda: _reviewed(loaded, state_of(ctx, loaded), path, base, head))
     if output == "json":
         print_json(_json(made))
+    elif output == "sarif":
+        print_json(sarif(made, installed_version("alma-controller")))
+    elif output == "junit":
+        click.echo(junit(made), nl=False)
     else:
         click.echo(comment(made, None, "").lstrip("\n"))
     if made.verdict is Verdict.UNREADABLE:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-from controller.blueprint.entry import Entry
+from controller.blueprint.entry import Entry, Waived
 from controller.review.finding import Finding, Severity, WaivedFinding, covers
 from controller.review.rules import RULES
-from controller.review.rules.rule import Rule, ScopeView
+from controller.review.rules.rule import Reason, Rule, ScopeView
 
 FORMULA = (
     "10 minus 4 per critical, 2 per high, 1 per medium and 0.25 per low rule that is broken, each rule counted once, "
@@ -27,11 +27,13 @@ _COST = {
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Findings, worst first, then by place. `score` is 0 to 10 with one decimal, by `FORMULA`."""
+    """Findings, worst first, then by place. `score` is 0 to 10 with one decimal, by `FORMULA`; `checked` are the rules
+    that had something to look at: only their silence says something."""
 
     findings: tuple[Finding, ...] = ()
     waived: tuple[WaivedFinding, ...] = ()
     score: Decimal = Decimal("10.0")
+    checked: tuple[str, ...] = ()
 
     @property
     def worst(self) -> Severity | None:
@@ -51,41 +53,23 @@ class Audit:
 
 
 def audit(view: ScopeView, today: date, rules: Sequence[Rule] = RULES) -> Audit:
-    """Every finding of every rule, each either open or waived; a waiver that is over or names no rule is a finding."""
-    raw = [f for rule in rules for f in rule.findings(view)]
+    """Every finding of every rule, each either open or waived."""
+    view = replace(view, today=today, rules=frozenset(r.id for r in rules))
     entries = {e.id: e for e in view.graph.entries}
-    open_, waived = _sorted_out(raw, entries, today)
-    findings = [*open_, *_about_waivers(entries.values(), {r.id for r in rules}, today)]
-    return Audit(tuple(sorted(findings, key=_order)), tuple(waived), score(findings))
-
-
-def _sorted_out(
-    raw: Iterable[Finding], entries: Mapping[str, Entry], today: date
-) -> tuple[list[Finding], list[WaivedFinding]]:
     open_, waived = [], []
-    for finding in raw:
-        entry = entries.get(finding.resource)
-        waiver = next((w for w in entry.waivers if covers(w, finding, today)), None) if entry else None
-        if waiver is None:
-            open_.append(finding)
-        else:
-            waived.append(WaivedFinding(finding, waiver))
-    return open_, waived
+    for rule in rules:
+        for finding in rule.findings(view):
+            waiver = None if rule.reason is Reason.WAIVER else _waiver(entries.get(finding.resource), finding, today)
+            if waiver is None:
+                open_.append(finding)
+            else:
+                waived.append(WaivedFinding(finding, waiver))
+    checked = tuple(rule.id for rule in rules if rule.touches(view))
+    return Audit(tuple(sorted(open_, key=_order)), tuple(waived), score(open_), checked)
 
 
-def _about_waivers(entries: Iterable[Entry], known: set[str], today: date) -> Iterable[Finding]:
-    for entry in entries:
-        for waiver in entry.waivers:
-            if waiver.rule not in known:
-                text, fix = (
-                    f"waiver for {waiver.rule}, which is no rule",
-                    "correct the rule's name or remove the waiver",
-                )
-                yield Finding("waiver-unknown", Severity.LOW, entry.id, waiver.place, text, fix)
-            elif today > waiver.until:
-                text = f"waiver for {waiver.rule} ended on {waiver.until.isoformat()}"
-                fix = "mend what it excused, or renew it with a reason"
-                yield Finding("waiver-expired", Severity.MEDIUM, entry.id, waiver.place, text, fix)
+def _waiver(entry: Entry | None, finding: Finding, today: date) -> Waived | None:
+    return next((w for w in entry.waivers if covers(w, finding, today)), None) if entry else None
 
 
 def score(findings: Iterable[Finding]) -> Decimal:

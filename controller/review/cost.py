@@ -5,7 +5,7 @@ The sums hold what could be priced; what could not is listed by name and never c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -41,6 +41,9 @@ class Cost:
     currency: str
     assumptions: tuple[str, ...] = ()
     unpriced: tuple[tuple[str, str], ...] = ()
+    low: Decimal | None = None  # of `total_after`, in a quiet and in a busy month
+    high: Decimal | None = None
+    co2_kg: Decimal | None = None  # of a month after the change, by the electricity alone
 
     @property
     def delta(self) -> Decimal:
@@ -69,7 +72,8 @@ def cost(book: PriceBook, base: Iterable[Entry] | None, head: Iterable[Entry]) -
     before = {e.id: sizing(e) for e in base or ()}
     after = {e.id: sizing(e) for e in head}
     lines = tuple(_line(book, i, before.get(i), after.get(i)) for i in sorted({*before, *after}))
-    unpriced = tuple((i, s.unknown) for i, s in sorted(after.items()) if s.unknown)
+    unpriced = tuple((i, why) for i, s in sorted(after.items()) for why in _without_price(book, s))
+    watts = sum((_watts(book, s) for s in after.values()), ZERO)
     shown = tuple(line for line in lines if line.before is not None or line.after is not None)
     return Cost(
         lines=shown,
@@ -78,7 +82,51 @@ def cost(book: PriceBook, base: Iterable[Entry] | None, head: Iterable[Entry]) -
         currency=book.currency,
         assumptions=book.assumptions(),
         unpriced=unpriced,
+        low=_at_usage(book, after.values(), book.usage.low),
+        high=_at_usage(book, after.values(), book.usage.high),
+        co2_kg=_co2_kg(book, watts),
     )
+
+
+def _at_usage(book: PriceBook, sizes: Iterable[Sizing], share: Decimal) -> Decimal:
+    """The sum of a month that draws this share of the average power."""
+    return sum((_price(book, s, share) or ZERO for s in sizes), ZERO)
+
+
+def _co2_kg(book: PriceBook, watts: Decimal) -> Decimal | None:
+    if book.grams_per_kwh is None:
+        return None
+    return (book.power.kwh(watts * book.usage.expected) * book.grams_per_kwh / 1000).quantize(Decimal("0.1"))
+
+
+def _without_price(book: PriceBook, size: Sizing) -> Iterator[str]:
+    """Why the whole, or which parts, have no price in this book."""
+    if size.unknown:
+        yield size.unknown
+        return
+    yield from (f"in part: no price for a GPU of class {k}" for k, _ in size.gpus if k not in book.gpu)
+    if size.public_ips and book.public_ip is None:
+        yield "in part: no price for a public IP"
+    if size.backed_up and size.disks and book.backup_gb is None:
+        yield "in part: no price for backup storage"
+    if size.licence and size.licence not in book.licences:
+        yield f"in part: no price for the licence {size.licence}"
+    if size.item and size.item not in book.items:
+        yield f"no price for {size.item}"
+
+
+def _watts(book: PriceBook, size: Sizing) -> Decimal:
+    """What its share of a machine draws on average, all copies together."""
+    if size.unknown or size.free:
+        return ZERO
+    power = book.power
+    one = (
+        size.cpu_millicores * power.watt_per_vcpu / 1000
+        + size.memory_bytes * power.watt_per_memory_gib / 2**30
+        + sum((n * power.watt_per_disk_gb.get(book.disk_class(k), ZERO) / 10**9 for k, n in size.disks), ZERO)
+        + sum((n * power.watt_per_gpu for _, n in size.gpus), ZERO)
+    )
+    return one * size.copies
 
 
 def _line(book: PriceBook, resource: str, before: Sizing | None, after: Sizing | None) -> CostLine:
@@ -86,15 +134,24 @@ def _line(book: PriceBook, resource: str, before: Sizing | None, after: Sizing |
     return CostLine(resource, _price(book, before), _price(book, after), basis)
 
 
-def _price(book: PriceBook, size: Sizing | None) -> Decimal | None:
-    if size is None or size.unknown or size.free:
+def _price(book: PriceBook, size: Sizing | None, share: Decimal | None = None) -> Decimal | None:
+    """One resource per month, exact to the cent, at this share of the average power (None: the expected one)."""
+    if size is None or size.unknown or size.free or (size.item and size.item not in book.items):
         return None
-    one = (
-        size.cpu_millicores * book.per_vcpu / 1000
-        + size.memory_bytes * book.per_memory_gib / 2**30
-        + sum((n * book.disk_rate(kind) / 10**9 for kind, n in size.disks), ZERO)
+    gib, gb = Decimal(2**30), Decimal(10**9)
+    kept = sum((n for _, n in size.disks), 0) if size.backed_up else 0
+    bought = (
+        size.cpu_millicores * book.vcpu / 1000
+        + size.memory_bytes * book.memory_gib / gib
+        + sum((n * book.disk_gb[book.disk_class(kind)] / gb for kind, n in size.disks), ZERO)
+        + sum((n * book.gpu.get(kind, ZERO) for kind, n in size.gpus), ZERO)
+        + size.public_ips * (book.public_ip or ZERO)
+        + kept * book.usage.backup_copies * (book.backup_gb or ZERO) / gb
+        + book.licences.get(size.licence or size.product, ZERO)
+        + book.items.get(size.item, ZERO)
     )
-    return (one * size.copies).quantize(Decimal("0.01"))
+    drawn = book.power.monthly(_watts(book, size) * (book.usage.expected if share is None else share))
+    return (bought * size.copies + drawn).quantize(Decimal("0.01"))
 
 
 def within_budget(costs: Sequence[Cost], budget: Budget | None) -> BudgetResult:
@@ -119,5 +176,19 @@ def unpriced_note(unpriced: Mapping[str, str] | Sequence[tuple[str, str]]) -> st
     count = len(unpriced)
     if not count:
         return ""
+    whys = unpriced.values() if isinstance(unpriced, Mapping) else [why for _, why in unpriced]
+    if any(why.startswith("in part") for why in whys):
+        have = "thing has" if count == 1 else "things have"
+        return f"{count} {have} no price and {'is' if count == 1 else 'are'} not in the sums"
     verb = "resource has" if count == 1 else "resources have"
     return f"{count} {verb} no price and {'is' if count == 1 else 'are'} not in the sums"
+
+
+def range_text(told: Cost) -> str:
+    """`12.40 to 15.10 EUR by usage, 8.2 kg CO2`, or nothing where neither is known or differs."""
+    said = []
+    if told.low is not None and told.high is not None and told.low != told.high:
+        said.append(f"{money_text(told.low, told.currency)} to {money_text(told.high, told.currency)} by usage")
+    if told.co2_kg:
+        said.append(f"{told.co2_kg} kg of CO2 by its electricity")
+    return ", ".join(said)

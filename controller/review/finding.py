@@ -31,7 +31,8 @@ _RANK: Mapping[Severity, int] = {s: 4 - i for i, s in enumerate(Severity)}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule broken in one place. `message` never repeats a value that may be secret."""
+    """One rule broken in one place. `message` never repeats a value that may be secret; `path` is the field inside the
+    resource (`specs.privileged`), empty for what is about the plan."""
 
     rule: str
     severity: Severity
@@ -39,6 +40,7 @@ class Finding:
     place: Place | None
     message: str
     fix: str
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from controller.plan.change import Change
 from controller.review import sections
 from controller.review.inert import Markdown, code, cut, fenced, link, prose
+from controller.review.judgement_section import capacity_facts, compliance_facts
 from controller.review.narrative import paragraph
 from controller.review.order_graph import order_graph
 from controller.review.plan_section import PlanSection, plan_section
@@ -65,7 +66,9 @@ def _made(review: Review, runs: Sequence[RunProgress], marker: str, room: int) -
         "run": _run(review, runs, room // 4),
         "scopes": text("scopes.md.j2", **sections.scope_facts(review.scopes, room // 8)),
         "findings": text("findings.md.j2", **sections.finding_facts(review, room // 5)),
+        "compliance": text("compliance.md.j2", **compliance_facts(review, room // 12)),
         "cost": text("cost.md.j2", **sections.cost_facts(review, room // 12)),
+        "capacity": text("capacity.md.j2", **capacity_facts(review, room // 16)),
         "order": _order(review, room // 8),
         "undo": text("undo.md.j2", **sections.undo_facts(undo(review.plans), room // 10)),
         "narrative": _narrative(review),

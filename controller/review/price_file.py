@@ -38,6 +38,7 @@ def _currency(value: object) -> object:
 
 
 Rate = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=1_000_000)]
+Share = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=100)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 DiskClass = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 
@@ -53,7 +54,23 @@ class PowerRates(_Strict):
     pue: Annotated[Decimal, BeforeValidator(_exact), Field(ge=1, le=10)] | None = None
     watt_per_vcpu: Rate | None = None
     watt_per_memory_gib: Rate | None = None
+    watt_per_gpu: Rate | None = None
     watt_per_disk_gb: dict[DiskClass, Rate] = {}
+
+
+class UsageShares(_Strict):
+    """`usage:` of a price file: shares of the average power, and how many times the data backups keep."""
+
+    low: Share | None = None
+    expected: Share | None = None
+    high: Share | None = None
+    backup_copies: Share | None = None
+
+
+class Carbon(_Strict):
+    """`carbon:` of a price file."""
+
+    grams_per_kwh: Rate | None = None
 
 
 class Prices(_Strict):
@@ -67,6 +84,13 @@ class Prices(_Strict):
     disk_gb: dict[DiskClass, Rate] = {}
     default_disk: DiskClass | None = None
     power: PowerRates = PowerRates()
+    public_ip: Rate | None = None
+    backup_gb: Rate | None = None
+    gpu: dict[DiskClass, Rate] = {}
+    licences: dict[DiskClass, Rate] = {}
+    items: dict[DiskClass, Rate] = {}
+    usage: UsageShares = UsageShares()
+    carbon: Carbon = Carbon()
 
 
 def read_prices(data: bytes, file: str, under: PriceBook) -> PriceBook:
@@ -85,12 +109,29 @@ def _contradictions(prices: Prices, under: PriceBook, node: Node, file: str) -> 
     """A rate of another currency may not slip in from below, and the default disk must have a price."""
     if prices.currency not in (None, under.currency):
         rates = {"vcpu": prices.vcpu, "memory_gib": prices.memory_gib, "power.kwh_price": prices.power.kwh_price}
+        rates |= {"public_ip": prices.public_ip, "backup_gb": prices.backup_gb}
         missing = [name for name, rate in rates.items() if rate is None]
-        missing += [f"disk_gb.{kind}" for kind in under.disk_gb if kind not in prices.disk_gb]
+        tables = {
+            "disk_gb": (under.disk_gb, prices.disk_gb),
+            "gpu": (under.gpu, prices.gpu),
+            "licences": (under.licences, prices.licences),
+            "items": (under.items, prices.items),
+        }
+        for table, (below, given) in tables.items():
+            missing += [f"{table}.{kind}" for kind in below if kind not in given]
         if missing:
             text = f"prices below are in {under.currency}; set these in {prices.currency} too: {', '.join(missing)}"
             yield Problem(Place(file, *position(node, ("currency",))), text, "currency")
+    low, high = (_usage_after(prices, under, name) for name in ("low", "high"))
+    if low > high:
+        yield Problem(Place(file, *position(node, ("usage",))), "low is above high", "usage")
     kind = prices.default_disk
     if kind is not None and kind not in {**under.disk_gb, **prices.disk_gb}:
         text = f"disk_gb has no price for {kind}"
         yield Problem(Place(file, *position(node, ("default_disk",))), text, "default_disk")
+
+
+def _usage_after(prices: Prices, under: PriceBook, name: str) -> Decimal:
+    given: Decimal | None = getattr(prices.usage, name)
+    below: Decimal = getattr(under.usage, name)
+    return below if given is None else given

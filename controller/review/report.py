@@ -12,6 +12,8 @@ from controller.errors import Problem
 from controller.plan.change import Plan
 from controller.plan.step import Action
 from controller.review.audit import Audit
+from controller.review.capacity import Load
+from controller.review.compliance import Compliance
 from controller.review.cost import BudgetResult, Cost
 from controller.review.finding import Severity
 from controller.review.wording import many, money_text, seconds_text
@@ -40,6 +42,8 @@ class ScopeReview:
     plan: Plan | None = None
     audit: Audit | None = None
     cost: Cost | None = None
+    loads: tuple[Load, ...] = ()
+    compliance: tuple[Compliance, ...] = ()
     new: bool = False
     problems: tuple[Problem, ...] = ()
     refused: str = ""

@@ -36,8 +36,8 @@ _FORMATS = re.compile(
 )
 _IN_URL = re.compile(r"://[^\s/:@]{0,128}:([^\s@]{1,256})@")
 _NAMED = re.compile(
-    r"(?:passwor[dt]|passwd|passphrase|(?:^|[._/ -])(?:pass|pwd)|secret|token|api[_-]?key|access[_-]?key"
-    r"|private[_-]?key|encryption[_-]?key|signing[_-]?key|credentials?|auth[_-]?key)(?:[_.-]?(?:base64|b64|value|hash))?$",
+    r"(?:passwor[dt]|passwd|passphrase|requirepass|masterauth|(?:^|[._/ -])(?:pass|pwd|salt)|secret|token|api[_-]?key"
+    r"|access[_-]?key|private[_-]?key|encryption[_-]?key|signing[_-]?key|credentials?|auth[_-]?key)(?:[_.-]?(?:base64|b64|value|hash))?$",
     re.IGNORECASE,
 )
 _NOT_NAMED = re.compile(
@@ -47,7 +47,7 @@ _OPTION = re.compile(r"(?<!\S)--?([A-Za-z][\w.-]{0,80})[= ]\s{0,8}(\S{1,256})")
 _ASSIGNED = re.compile(r"\b([A-Za-z][\w.-]{0,80})=(\S{1,256})")
 _HARMLESS = re.compile(
     r"(?i)^(?:|true|false|yes|no|on|off|null|none|nil|disabled?|enabled?|required|optional|env|file|vault|sops"
-    r"|\*+|x{3,}|<.*>|\$\{.*\}|\$\w+|\{\{.*\}\}|\(secret\)|\(unset\)|\d{1,4}|change[-_]?me.*|example.*|placeholder.*"
+    r"|\*+|x{3,}|<.*>|\$\w+|\{\{.*\}\}|\(secret\)|\(unset\)|\d{1,4}|change[-_]?me.*|example.*|placeholder.*"
     r"|your[-_].*|todo|/run/secrets/.*|/[\w./-]+|https?://[^@\s]*|(?:env|file|sops|vault):.*)$"
 )
 _HEX_LIKE = re.compile(r"[0-9a-fA-F]{32,}")
@@ -80,14 +80,19 @@ def _suspicious(path: str, text: str) -> bool:
     if _FORMATS.search(text):
         return True
     in_url = _IN_URL.search(text)
-    if in_url and not _HARMLESS.match(in_url.group(1)):
+    if in_url and not _harmless(in_url.group(1)):
         return True
-    if names_a_secret(path) and not _HARMLESS.match(text):
+    if names_a_secret(path) and not _harmless(text):
         return True
     pairs = _OPTION.findall(text) + _ASSIGNED.findall(text)
-    if any(names_a_secret(name) and not _HARMLESS.match(given.strip("'\"")) for name, given in pairs):
+    if any(names_a_secret(name) and not _harmless(given.strip("'\"")) for name, given in pairs):
         return True
     return any(_random(token) for token in _TOKEN.findall(_ID_SHAPES.sub(" ", text)))
+
+
+def _harmless(text: str) -> bool:
+    """A placeholder, a path, a reference, or text that another one is put into."""
+    return bool(_HARMLESS.match(text)) or ("${" in text and "}" in text)
 
 
 def names_a_secret(path: str) -> bool:

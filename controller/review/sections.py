@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from controller.review.audit import FORMULA
-from controller.review.cost import ZERO, Cost, CostLine, unpriced_note
+from controller.review.cost import ZERO, Cost, CostLine, range_text, unpriced_note
 from controller.review.finding import Finding, Severity
 from controller.review.fitting import fit
 from controller.review.inert import Markdown, cell, code, prose, prose_cell
@@ -178,6 +178,7 @@ def cost_facts(review: Review, room: int) -> Facts:
         "more_unpriced": more_names,
         "unpriced_note": Markdown(unpriced_note(unpriced)),
         "budget": review.budget.text if review.budget else "",
+        "ranges": [Markdown(f"{code(n)} after: {prose(range_text(c))}.") for n, c in costs[:5] if range_text(c)],
     }
 
 

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import TypedDict
 
 from controller.blueprint.entry import Entry
 from controller.blueprint.value import Value
+from controller.review.manifest import manifests
 
 # What takes no share of a machine of its own.
 FREE_TYPES = frozenset({"network", "image", "config", "firewall", "pool", "tags", "secret", "backup-job", "snapshot"})
@@ -26,6 +28,12 @@ class Sizing:
     memory_bytes: int = 0
     disks: tuple[tuple[str, int], ...] = ()  # class (`ssd`), bytes
     copies: int = 1
+    gpus: tuple[tuple[str, int], ...] = ()  # class, count
+    public_ips: int = 0
+    backed_up: bool = False
+    licence: str = ""  # as written; a product that the book has a licence for counts too
+    product: str = ""
+    item: str = ""
     free: bool = False
     unknown: str = ""
 
@@ -35,6 +43,10 @@ class Sizing:
         parts += [f"{_round(Decimal(self.memory_bytes) / 2**30)} GiB"] if self.memory_bytes else []
         named = (("disk" if kind == "default" else kind, n) for kind, n in self.disks)
         parts += [f"{_round(Decimal(n) / 10**9)} GB {kind}" for kind, n in named]
+        parts += [f"{n} GPU" + (f" {kind}" if kind != "default" else "") for kind, n in self.gpus]
+        parts += [f"{self.public_ips} public IP"] if self.public_ips else []
+        parts += ["backup"] if self.backed_up and self.disks else []
+        parts += [self.item] if self.item else []
         return (f"{self.copies} × " if self.copies > 1 else "") + ", ".join(parts)
 
 
@@ -76,10 +88,15 @@ def first(specs: Mapping[str, Value], *names: str) -> Value:
     return None
 
 
+_CPU = ("cpus", "cpu", "cores", "deploy.resources.limits.cpus", "resources.limits.cpu", "limits.cpu")
+
+
 def cpu_of(entry: Entry) -> int | None:
-    return millicores(
-        first(entry.specs, "cpus", "cpu", "cores", "deploy.resources.limits.cpus", "resources.limits.cpu", "limits.cpu")
-    )
+    """Millicores; a virtual machine has its cores in each of its sockets. `cpu: host` names a type and no number."""
+    found = next((n for name in _CPU if (n := millicores(first(entry.specs, name))) is not None), None)
+    sockets = entry.specs.get("sockets")
+    several = isinstance(sockets, int) and not isinstance(sockets, bool) and entry.type in ("vm", "compute")
+    return found * sockets if found is not None and several and isinstance(sockets, int) else found
 
 
 def memory_of(entry: Entry) -> int | None:
@@ -106,17 +123,54 @@ def _disks(entry: Entry) -> Iterator[tuple[str, int | None]]:
     size = first(entry.specs, "disk", "storage", "size", "capacity")
     if size is not None:
         yield name, size_bytes(first(size, "size") if isinstance(size, Mapping) else size)
-    disks = first(entry.specs, "disks")
-    for disk in disks if isinstance(disks, list | tuple) else ():
+    for disk in _further(entry):
         given = first(disk, "size") if isinstance(disk, Mapping) else disk
         own = first(disk, "class", "storage_class") if isinstance(disk, Mapping) else None
         yield (own.lower() if isinstance(own, str) else name), size_bytes(given)
+
+
+def _of_objects(entry: Entry) -> Sizing:
+    """What the pods and claims of Kubernetes objects ask for, all copies together: requests, else limits."""
+    cpu, memory, disks = 0, 0, 0
+    for m in manifests(entry):
+        claim = first(m.body, "spec.resources.requests.storage") if m.kind == "PersistentVolumeClaim" else None
+        disks += size_bytes(claim) or 0
+        copies = copies_written if isinstance(copies_written := m.get("spec.replicas"), int) else 1
+        for c in m.lasting:
+            asked = [first(c.spec, f"resources.requests.{n}", f"resources.limits.{n}") for n in ("cpu", "memory")]
+            one_cpu, one_memory = millicores(asked[0]), size_bytes(asked[1])
+            if one_cpu is None or one_memory is None:
+                return Sizing(unknown=f"{m.name} requests no {'cpu' if one_cpu is None else 'memory'}")
+            cpu, memory = cpu + one_cpu * copies, memory + one_memory * copies
+    if not (cpu or memory or disks):
+        return Sizing(free=True)
+    return Sizing(cpu, memory, (("default", disks),) if disks else ())
+
+
+def _further(entry: Entry) -> Iterator[Value]:
+    """Disks in lists, and by name as guests of Proxmox VE have them."""
+    for key in ("disks", "mounts", "rootfs"):
+        value = first(entry.specs, key)
+        if isinstance(value, list | tuple):
+            yield from value
+        elif isinstance(value, Mapping):
+            named = [value] if "size" in value else [v for v in value.values() if first_size(v) is not None]
+            yield from named
+
+
+def first_size(disk: Value) -> Value:
+    """The size of a disk that is written as a map, or alone; None for a disk made from an image."""
+    return first(disk, "size") if isinstance(disk, Mapping) else disk
 
 
 def sizing(entry: Entry) -> Sizing:
     """What `entry` takes. Never guesses: without limits it is `unknown`, with the reason."""
     if entry.type in FREE_TYPES or entry.specs.get("external") is True:
         return Sizing(free=True)
+    if entry.type == "manifest":
+        return _of_objects(entry)
+    if entry.metadata.get("item") and not entry.specs.get("cpu"):
+        return Sizing(item=str(entry.metadata["item"]).lower(), copies=copies_of(entry))
     disks = tuple(_disks(entry))
     if any(n is None for _, n in disks):
         return Sizing(unknown="its disk size is not a size")
@@ -127,4 +181,30 @@ def sizing(entry: Entry) -> Sizing:
     missing = [word for word, got in (("cpu", cpu), ("memory", memory)) if got is None]
     if cpu is None or memory is None:
         return Sizing(unknown=f"no {' and no '.join(missing)} limit given")
-    return Sizing(cpu, memory, known, copies_of(entry))
+    return Sizing(cpu, memory, known, copies_of(entry), **_extras(entry))
+
+
+class _Extras(TypedDict):
+    gpus: tuple[tuple[str, int], ...]
+    public_ips: int
+    backed_up: bool
+    licence: str
+    product: str
+    item: str
+
+
+def _extras(entry: Entry) -> _Extras:
+    """What is bought or kept beside a share of a machine."""
+    gpus = first(entry.specs, "gpu", "gpus") or first(entry.metadata, "gpu")
+    count = gpus if isinstance(gpus, int) and not isinstance(gpus, bool) else 1 if gpus is True else 0
+    kind = first(entry.specs, "gpu_class", "gpu_type")
+    licence = first(entry.specs, "licence") or first(entry.metadata, "licence")
+    item = first(entry.specs, "item") or first(entry.metadata, "item")
+    return {
+        "gpus": ((str(kind or "default").lower(), count),) if count > 0 else (),
+        "public_ips": 1 if entry.network.get("public_ip") not in (None, False) else 0,
+        "backed_up": entry.backup.get("enabled", bool(entry.backup)) is True,
+        "licence": str(licence or "").lower(),
+        "product": (entry.product or "").lower(),
+        "item": str(item or "").lower(),
+    }

@@ -14,12 +14,15 @@ from controller.errors import AlmaError, InvalidInput, Problem, RefusedByPolicy,
 from controller.forges.forge import PullRequest
 from controller.plan.limits import Listed, over_budget
 from controller.review.audit import audit
+from controller.review.capacity import loads
+from controller.review.compliance import compliance
 from controller.review.cost import Budget, Cost, cost, within_budget
 from controller.review.finding import Severity
 from controller.review.narrative import Narrator
 from controller.review.price_book import PriceBook, default_book
 from controller.review.price_file import read_prices
 from controller.review.report import Review, ScopeReview
+from controller.review.rules.controls import FRAMEWORKS
 from controller.review.rules.rule import ScopeView
 from controller.runtime.planning import Planned, Planning, with_left_targets
 from controller.runtime.records import Reviewed, ScopeRecord
@@ -145,10 +148,15 @@ class Reviewing:
     ) -> tuple[ScopeReview, Reviewed]:
         plan = planned.plan
         before = await self._base_entries(ground, scope)
+        audited = audit(ScopeView(planned.graph, plan, planned.snapshots), today)
+        # A framework nobody here knows is no reason to stop every pull request: it is left out.
+        frameworks = [f for f in ground.config.policy.audit.frameworks if f in FRAMEWORKS]
         review = replace(
             review,
             plan=plan,
-            audit=audit(ScopeView(planned.graph, plan, planned.snapshots), today),
+            audit=audited,
+            loads=loads(plan, planned.snapshots),
+            compliance=compliance(audited, frameworks),
             cost=cost(ground.book, before, planned.graph.entries),
             waits=_waits(planned, ground.config, scope),
         )

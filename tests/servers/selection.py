@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.servers import debian_base, dockerd, gitea, prometheus, registry
+from tests.servers import debian_base, dockerd, gitea, prometheus, published, registry
 
 Why = str
 
@@ -19,6 +19,7 @@ NEEDS: dict[str, Callable[[], Why | None]] = {
     "docker": dockerd.missing,
     "gitea": gitea.missing,
     "prometheus": prometheus.missing,
+    "published": published.missing,
     "registry": registry.missing,
 }
 _OF_FIXTURE = {"docker_daemon": "docker", "docker_host": "docker"} | {name: name for name in NEEDS}

@@ -1,6 +1,52 @@
 """The rules of the audit. A rule is one function in one of these files, listed at its end; `RULES` is all of them."""
 
-from controller.review.rules import changes, exposure, isolation, reliability
+from controller.review.rules import (
+    changes,
+    cluster_access,
+    cluster_accounts,
+    cluster_network,
+    design,
+    docker_limits,
+    docker_options,
+    images,
+    isolation,
+    pod_baseline,
+    pod_hardening,
+    pod_restricted,
+    ports,
+    proxmox,
+    proxmox_data,
+    reliability,
+    secrets,
+    waivers,
+    workload_care,
+    workload_jobs,
+    workload_limits,
+    workload_wiring,
+)
 from controller.review.rules.rule import Rule
 
-RULES: tuple[Rule, ...] = (*isolation.RULES, *exposure.RULES, *reliability.RULES, *changes.RULES)
+RULES: tuple[Rule, ...] = (
+    *isolation.RULES,
+    *docker_options.RULES,
+    *docker_limits.RULES,
+    *ports.RULES,
+    *secrets.RULES,
+    *images.RULES,
+    *reliability.RULES,
+    *design.RULES,
+    *proxmox.RULES,
+    *proxmox_data.RULES,
+    *pod_baseline.RULES,
+    *pod_restricted.RULES,
+    *cluster_access.RULES,
+    *cluster_network.RULES,
+    *workload_care.RULES,
+    *workload_wiring.RULES,
+    *workload_jobs.RULES,
+    *pod_hardening.RULES,
+    *workload_limits.RULES,
+    *cluster_accounts.RULES,
+    *changes.RULES,
+    *waivers.RULES,
+)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from controller.blueprint.entry import Disruption
 from controller.plan.change import Change
 from controller.plan.resource import Capacity, Claim, ClaimKind
 from controller.plan.step import Action
 from controller.review.finding import Severity
-from controller.review.rules.rule import Hit, Rule, Sample, ScopeView, rule
+from controller.review.rules.controls import CAPACITY, CHANGE, RESTORE
+from controller.review.rules.rule import Hit, Reason, Rule, Sample, ScopeView, scope_rule
 from controller.review.wording import seconds_text
 
-_RESTORE: Mapping[str, tuple[str, ...]] = {"SOC2": ("A1.2", "CC8.1"), "GDPR": ("Art. 32(1)(c)",)}
-_CHANGE: Mapping[str, tuple[str, ...]] = {"SOC2": ("CC8.1",), "PCI-DSS": ("6.5.1",)}
-_CAPACITY: Mapping[str, tuple[str, ...]] = {"SOC2": ("A1.1",), "GDPR": ("Art. 32(1)(b)",)}
 _HOLDING = ("volume", "disk", "storage", "database", "persistentvolumeclaim", "qemu", "vm")
 _GAP_S = 60
 _GIB = 2**30
@@ -25,13 +23,14 @@ def _hit(change: Change, message: str, fix: str) -> Hit:
     return Hit(str(change.effect.resource), change.place, message, fix)
 
 
-@rule(
+@scope_rule(
     "destroys-data",
     Severity.HIGH,
+    Reason.DATA,
     "Data would be destroyed",
     why="No undo brings back data that were only there.",
     source="threats I15, I17",
-    controls=_RESTORE,
+    controls=RESTORE,
     bad=Sample({}, type="volume", action=Action.DESTROY, disruption=Disruption.DATA_LOSS),
     good=Sample({}, type="network", action=Action.DESTROY),
 )
@@ -44,13 +43,14 @@ def destroys_data(view: ScopeView) -> Iterator[Hit]:
             yield _hit(change, f"{e.action.value} of {e.key.kind} {e.key.name} loses data", fix)
 
 
-@rule(
+@scope_rule(
     "cannot-be-undone",
     Severity.MEDIUM,
+    Reason.CHANGE,
     "Step without way back",
     why="If a later step fails, this one stays as it is.",
     source="threats I15",
-    controls=_CHANGE,
+    controls=CHANGE,
     bad=Sample({"image": "web:1"}, action=Action.UPDATE, reversible=False),
     good=Sample({"image": "web:1"}, action=Action.UPDATE),
 )
@@ -61,13 +61,14 @@ def cannot_be_undone(view: ScopeView) -> Iterator[Hit]:
             yield _hit(change, f"cannot be undone in full: {what}", "take a backup or a snapshot first")
 
 
-@rule(
+@scope_rule(
     "new-identity",
     Severity.MEDIUM,
+    Reason.CHANGE,
     "Made anew under a new identity",
     why="What others noted of it (address, MAC, id) is no longer true.",
     source="design.md 2",
-    controls=_CHANGE,
+    controls=CHANGE,
     bad=Sample({"image": "web:1"}, action=Action.RECREATE, disruption=Disruption.RECREATE),
     good=Sample({"image": "web:1"}, action=Action.UPDATE, disruption=Disruption.RESTART),
 )
@@ -78,13 +79,14 @@ def new_identity(view: ScopeView) -> Iterator[Hit]:
             yield _hit(change, "would get a new identity", fix)
 
 
-@rule(
+@scope_rule(
     "long-gap",
     Severity.LOW,
+    Reason.AVAILABILITY,
     "Long gap for users",
     why=f"A gap of {_GAP_S} s or more is noticed; a maintenance window says when it is meant to be.",
     source="design.md 3 (windows)",
-    controls=_CHANGE,
+    controls=CHANGE,
     bad=Sample({"image": "web:1"}, action=Action.UPDATE, disruption=Disruption.RESTART, down_s=120),
     good=Sample({"image": "web:1"}, action=Action.UPDATE, disruption=Disruption.RESTART, down_s=2),
 )
@@ -96,13 +98,14 @@ def long_gap(view: ScopeView) -> Iterator[Hit]:
             yield _hit(change, text, "use lifecycle: {update: start-first}, or a window in policy.windows")
 
 
-@rule(
+@scope_rule(
     "memory-exceeded",
     Severity.HIGH,
+    Reason.CAPACITY,
     "More memory than the target has free",
     why="It will not start, or the host starts killing neighbours.",
     source="requirements M02 (quota)",
-    controls=_CAPACITY,
+    controls=CAPACITY,
     bad=Sample(
         {"memory": "8GB"},
         action=Action.CREATE,
@@ -124,13 +127,14 @@ def memory_exceeded(view: ScopeView) -> Iterator[Hit]:
             yield _hit(last, text, "make it smaller, free memory first, or choose another target")
 
 
-@rule(
+@scope_rule(
     "disk-exceeded",
     Severity.HIGH,
+    Reason.CAPACITY,
     "More disk than the target has free",
     why="A full disk stops every neighbour too.",
     source="requirements M02 (quota)",
-    controls=_CAPACITY,
+    controls=CAPACITY,
     bad=Sample(
         {"disk": "100GB"},
         action=Action.CREATE,
@@ -152,13 +156,14 @@ def disk_exceeded(view: ScopeView) -> Iterator[Hit]:
             yield _hit(last, text, "make it smaller, free space first, or choose another target")
 
 
-@rule(
+@scope_rule(
     "cpu-overcommitted",
     Severity.LOW,
+    Reason.CAPACITY,
     "One guest with more cores than its host",
     why="Its threads wait for each other; it gets slower, not faster.",
     source="requirements M02 (quota)",
-    controls=_CAPACITY,
+    controls=CAPACITY,
     bad=Sample(
         {"cpu": 16},
         action=Action.CREATE,

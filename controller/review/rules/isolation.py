@@ -6,15 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from controller.blueprint.entry import Entry
 from controller.review.finding import Severity
-from controller.review.rules.rule import Hit, Rule, Sample, hit, per_entry, rule
-from controller.review.rules.specs import flag, is_container, is_guest, items, mounts, text
+from controller.review.rules.controls import ACCESS, SEGMENTS
+from controller.review.rules.coverage import CONTAINER, CONTAINERS, GUESTS, LXC
+from controller.review.rules.rule import Hit, Reason, Rule, Sample, hit, rule
+from controller.review.rules.specs import Mount, flag, items, mounts, text
 
-_ACCESS: Mapping[str, tuple[str, ...]] = {
-    "SOC2": ("CC6.1", "CC6.8"),
-    "GDPR": ("Art. 32(1)(b)",),
-    "PCI-DSS": ("2.2.1", "7.2.1"),
-}
-_SOURCE = "threats.md I38; requirements M19"
 _CAPABILITIES = frozenset(
     [
         "ALL",
@@ -35,6 +31,18 @@ _CAPABILITIES = frozenset(
     ]
 )
 _SENSITIVE = ("/", "/etc", "/root", "/boot", "/dev", "/proc", "/sys", "/run", "/var/run", "/var/lib/docker", "/home")
+# Files and folders below them that hold keys, accounts, or the kernel.
+_KEYS = (
+    "/etc/passwd",
+    "/etc/shadow",
+    "/etc/sudoers",
+    "/etc/ssh",
+    "/etc/kubernetes",
+    "/root/",
+    "/proc/",
+    "/sys/",
+    "/boot/",
+)
 _SOCKETS = ("docker.sock", "containerd.sock", "podman.sock", "crio.sock")
 _OPEN_PROFILES = ("unconfined", "label=disable", "label:disable", "no-new-privileges:false", "no-new-privileges=false")
 
@@ -42,14 +50,15 @@ _OPEN_PROFILES = ("unconfined", "label=disable", "label:disable", "no-new-privil
 @rule(
     "privileged",
     Severity.CRITICAL,
+    Reason.PRIVILEGE,
     "Privileged container",
     why="Inside it, root is root of the host: every device, every kernel module.",
-    source=_SOURCE,
-    controls=_ACCESS,
+    source="CIS Docker 1.6.0, 5.5",
+    kinds=CONTAINER,
+    controls=ACCESS,
     bad=Sample({"image": "agent:1", "privileged": True}),
     good=Sample({"image": "agent:1", "privileged": False}),
 )
-@per_entry
 def privileged(entry: Entry) -> Iterator[Hit]:
     if flag(entry, "privileged"):
         fix = "remove privileged; add the one device or capability it needs"
@@ -59,14 +68,15 @@ def privileged(entry: Entry) -> Iterator[Hit]:
 @rule(
     "runtime-socket",
     Severity.CRITICAL,
+    Reason.HOST,
     "Container runtime socket mounted",
     why="Who can write to the socket can start a privileged container: it is root on the host, read-only or not.",
-    source=_SOURCE,
-    controls=_ACCESS,
+    source="CIS Docker 1.6.0, 5.32",
+    kinds=CONTAINERS,
+    controls=ACCESS,
     bad=Sample({"image": "agent:1", "volumes": ["/var/run/docker.sock:/var/run/docker.sock:ro"]}),
     good=Sample({"image": "agent:1", "volumes": ["sockets:/var/run/app"]}),
 )
-@per_entry
 def runtime_socket(entry: Entry) -> Iterator[Hit]:
     for mount in mounts(entry):
         if mount.source.endswith(_SOCKETS):
@@ -77,35 +87,42 @@ def runtime_socket(entry: Entry) -> Iterator[Hit]:
 @rule(
     "sensitive-host-path",
     Severity.HIGH,
+    Reason.HOST,
     "Sensitive host path mounted",
     why="System folders hold keys, devices and the state of other containers.",
-    source=_SOURCE,
-    controls=_ACCESS,
+    source="CIS Docker 1.6.0, 5.6",
+    kinds=CONTAINERS,
+    controls=ACCESS,
     bad=Sample({"image": "agent:1", "volumes": ["/etc:/host/etc:ro"]}),
     good=Sample({"image": "agent:1", "volumes": ["/etc/localtime:/etc/localtime:ro"]}),
 )
-@per_entry
 def sensitive_host_path(entry: Entry) -> Iterator[Hit]:
     for mount in mounts(entry):
-        if mount.source and (mount.source.rstrip("/") or "/") in _SENSITIVE:
+        if _sensitive(mount):
             fix = "mount only the file or folder it needs"
             yield hit(entry, mount.path, f"mounts the host path {mount.source}", fix)
+
+
+def _sensitive(mount: Mount) -> bool:
+    folder = mount.source.rstrip("/") or "/"
+    return bool(mount.source) and (folder in _SENSITIVE or folder.startswith(_KEYS))
 
 
 @rule(
     "writable-host-path",
     Severity.MEDIUM,
+    Reason.HOST,
     "Writable host path",
     why="A breach inside can leave files that the host or another container reads.",
-    source=_SOURCE,
-    controls=_ACCESS,
+    source="CIS Docker 1.6.0, 5.6; threats I38",
+    kinds=CONTAINERS,
+    controls=ACCESS,
     bad=Sample({"image": "web:1", "volumes": ["/srv/media:/media"]}),
     good=Sample({"image": "web:1", "volumes": ["/srv/media:/media:ro", "data:/data"]}),
 )
-@per_entry
 def writable_host_path(entry: Entry) -> Iterator[Hit]:
     for mount in mounts(entry):
-        if mount.of_host and not mount.read_only and not mount.source.endswith(_SOCKETS):
+        if mount.of_host and not mount.read_only and not mount.source.endswith(_SOCKETS) and not _sensitive(mount):
             fix = "add :ro, or use a named volume"
             yield hit(entry, mount.path, f"may write to the host path {mount.source}", fix)
 
@@ -113,14 +130,15 @@ def writable_host_path(entry: Entry) -> Iterator[Hit]:
 @rule(
     "host-network",
     Severity.HIGH,
+    Reason.HOST,
     "Host network",
     why="It sees all traffic of the host and reaches what listens on loopback only.",
-    source=_SOURCE,
-    controls={**_ACCESS, "PCI-DSS": ("1.3.1", "2.2.1")},
+    source="CIS Docker 1.6.0, 5.10",
+    kinds=CONTAINERS,
+    controls={**ACCESS, "PCI-DSS": ("1.3.1", "2.2.1")},
     bad=Sample({"image": "web:1", "network_mode": "host"}),
     good=Sample({"image": "web:1", "networks": ["front"]}),
 )
-@per_entry
 def host_network(entry: Entry) -> Iterator[Hit]:
     if text(entry, "network_mode") == "host" or flag(entry, "hostNetwork"):
         yield hit(entry, "specs.network_mode", "shares the network of the host", "publish the ports it needs instead")
@@ -129,14 +147,15 @@ def host_network(entry: Entry) -> Iterator[Hit]:
 @rule(
     "host-namespace",
     Severity.HIGH,
+    Reason.HOST,
     "Host namespace",
     why="It sees, and as root signals or traces, processes of the host.",
-    source=_SOURCE,
-    controls=_ACCESS,
+    source="CIS Docker 1.6.0, 5.16, 5.17, 5.21, 5.31",
+    kinds=CONTAINER,
+    controls=ACCESS,
     bad=Sample({"image": "agent:1", "pid": "host"}),
     good=Sample({"image": "agent:1"}),
 )
-@per_entry
 def host_namespace(entry: Entry) -> Iterator[Hit]:
     for name in ("pid", "ipc", "uts", "userns_mode", "cgroup"):
         if text(entry, name) == "host":
@@ -146,14 +165,15 @@ def host_namespace(entry: Entry) -> Iterator[Hit]:
 @rule(
     "dangerous-capability",
     Severity.HIGH,
+    Reason.PRIVILEGE,
     "Dangerous capability",
     why="Each of these is, with a little work, root on the host or control of its network.",
-    source=_SOURCE,
-    controls=_ACCESS,
+    source="CIS Docker 1.6.0, 5.4",
+    kinds=CONTAINER,
+    controls=ACCESS,
     bad=Sample({"image": "vpn:1", "cap_add": ["CAP_SYS_ADMIN"]}),
     good=Sample({"image": "vpn:1", "cap_add": ["NET_BIND_SERVICE"]}),
 )
-@per_entry
 def dangerous_capability(entry: Entry) -> Iterator[Hit]:
     for path, item in items(entry, "cap_add"):
         name = str(item).upper().removeprefix("CAP_")
@@ -164,14 +184,15 @@ def dangerous_capability(entry: Entry) -> Iterator[Hit]:
 @rule(
     "security-profile-off",
     Severity.HIGH,
+    Reason.PRIVILEGE,
     "Security profile switched off",
     why="seccomp, AppArmor and SELinux stop most kernel exploits from inside a container.",
-    source=_SOURCE,
-    controls=_ACCESS,
+    source="CIS Docker 1.6.0, 5.2, 5.3, 5.22",
+    kinds=CONTAINER,
+    controls=ACCESS,
     bad=Sample({"image": "web:1", "security_opt": ["seccomp=unconfined"]}),
     good=Sample({"image": "web:1", "security_opt": ["no-new-privileges:true"]}),
 )
-@per_entry
 def security_profile_off(entry: Entry) -> Iterator[Hit]:
     for path, item in items(entry, "security_opt"):
         if str(item).lower().endswith(_OPEN_PROFILES):
@@ -181,14 +202,15 @@ def security_profile_off(entry: Entry) -> Iterator[Hit]:
 @rule(
     "host-device",
     Severity.MEDIUM,
+    Reason.HOST,
     "Host device",
     why="A device is shared hardware: what writes to it can affect the host and its neighbours.",
-    source=_SOURCE,
-    controls=_ACCESS,
+    source="CIS Docker 1.6.0, 5.18",
+    kinds=CONTAINER,
+    controls=ACCESS,
     bad=Sample({"image": "player:1", "devices": ["/dev/mem:/dev/mem"]}),
     good=Sample({"image": "player:1"}),
 )
-@per_entry
 def host_device(entry: Entry) -> Iterator[Hit]:
     for path, item in items(entry, "devices"):
         yield hit(entry, path, f"uses the host device {item}", "waive it with the reason, or remove it")
@@ -197,34 +219,36 @@ def host_device(entry: Entry) -> Iterator[Hit]:
 @rule(
     "runs-as-root",
     Severity.MEDIUM,
+    Reason.PRIVILEGE,
     "Runs as root",
     why="Root inside a container meets the kernel as root.",
-    source=_SOURCE,
-    controls=_ACCESS,
+    source="CIS Docker 1.6.0, 4.1",
+    kinds=CONTAINER,
+    controls=ACCESS,
     bad=Sample({"image": "web:1", "user": "0:0"}),
     good=Sample({"image": "web:1", "user": "1000:1000"}),
 )
-@per_entry
 def runs_as_root(entry: Entry) -> Iterator[Hit]:
     user = str(entry.specs.get("user", "")).partition(":")[0]
-    if is_container(entry) and user in ("0", "root"):
+    if user in ("0", "root"):
         yield hit(entry, "specs.user", "asks for the user root", "name another user, as in user: 1000")
 
 
 @rule(
     "may-gain-privileges",
     Severity.INFO,
+    Reason.PRIVILEGE,
     "New privileges allowed",
     why="Without no-new-privileges a setuid program inside can still become root.",
-    source=_SOURCE,
-    controls=_ACCESS,
+    source="CIS Docker 1.6.0, 5.26",
+    kinds=CONTAINER,
+    controls=ACCESS,
     bad=Sample({"image": "web:1"}),
     good=Sample({"image": "web:1", "security_opt": ["no-new-privileges:true"]}),
 )
-@per_entry
 def may_gain_privileges(entry: Entry) -> Iterator[Hit]:
     options = [str(item).replace("=", ":") for _, item in items(entry, "security_opt")]
-    if is_container(entry) and not {"no-new-privileges:true", "no-new-privileges"} & set(options):
+    if not {"no-new-privileges:true", "no-new-privileges"} & set(options):
         fix = "security_opt: [no-new-privileges:true]"
         yield hit(entry, "specs.security_opt", "may gain privileges", fix)
 
@@ -232,33 +256,37 @@ def may_gain_privileges(entry: Entry) -> Iterator[Hit]:
 @rule(
     "privileged-lxc",
     Severity.HIGH,
+    Reason.PRIVILEGE,
     "Privileged system container",
     why="Its root is the root of the Proxmox node once it leaves the container.",
-    source=_SOURCE,
-    controls=_ACCESS,
+    source="Proxmox VE Administration Guide, Container Security Considerations",
+    kinds=LXC,
+    controls=ACCESS,
     bad=Sample({"cpu": 1, "unprivileged": False}, type="lxc"),
     good=Sample({"cpu": 1, "unprivileged": True}, type="lxc"),
 )
-@per_entry
 def privileged_lxc(entry: Entry) -> Iterator[Hit]:
-    if entry.type == "lxc" and entry.specs.get("unprivileged") is False:
+    if entry.specs.get("unprivileged") is False:
         yield hit(entry, "specs.unprivileged", "is a privileged container", "unprivileged: true")
 
 
 @rule(
     "guest-firewall-off",
     Severity.MEDIUM,
+    Reason.EXPOSURE,
     "Guest without firewall",
     why="Every port that listens inside is reachable from its whole network.",
-    source=_SOURCE,
-    controls={"SOC2": ("CC6.6",), "PCI-DSS": ("1.2.1", "1.3.1")},
+    source="Proxmox VE Administration Guide, Firewall",
+    kinds=GUESTS,
+    controls=SEGMENTS,
     bad=Sample({"cpu": 1, "firewall": False}, type="vm"),
     good=Sample({"cpu": 1, "firewall": True}, type="vm"),
 )
-@per_entry
 def guest_firewall_off(entry: Entry) -> Iterator[Hit]:
     for part, where in (("specs", entry.specs), ("network", entry.network)):
-        if is_guest(entry) and where.get("firewall") is False:
+        given = where.get("firewall")
+        off = given is False or (isinstance(given, Mapping) and given.get("enable") is False)
+        if off:
             yield hit(entry, f"{part}.firewall", "has its firewall switched off", "firewall: true")
 
 

@@ -51,6 +51,8 @@ DATA_PRODUCTS = frozenset(
 )
 _PASSING = frozenset({"memcached", "nats"})  # hold nothing that must survive
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::", "[::]", "*"})  # noqa: S104 - looked for, not bound to
+_HOST_IN = re.compile(r"^(?:[a-z][a-z0-9+.-]*://(?:[^/@\s]*@)?)?([a-z0-9][a-z0-9-]*)(?=[:/]|$)(?!://)")
+_TELLS_HOST = re.compile(r"(?i)(?:host|addr|server|url|uri|endpoint)")
 _LONG_IP = re.compile(r"(\[[0-9a-fA-F:]*\]|[0-9.]*):(.+)")
 
 
@@ -97,17 +99,6 @@ def items(entry: Entry, name: str) -> list[tuple[str, Value]]:
     if isinstance(value, list | tuple):
         return [(f"specs.{name}.{i}", item) for i, item in enumerate(value)]
     return [] if value is None else [(f"specs.{name}", value)]
-
-
-def is_guest(entry: Entry) -> bool:
-    """A machine of its own: virtual, or a system container."""
-    return entry.type in ("vm", "lxc") or (entry.type == "compute" and entry.provider == "proxmox")
-
-
-def is_container(entry: Entry) -> bool:
-    """Run from an image on a shared kernel."""
-    runs = entry.type in ("container", "service", "database", "compute")
-    return runs and not is_guest(entry) and entry.provider != "proxmox"
 
 
 def image_name(entry: Entry) -> str:
@@ -187,3 +178,11 @@ def words(value: Value) -> list[str]:
     if isinstance(value, str):
         return value.split()
     return [v for v in value if isinstance(v, str)] if isinstance(value, list | tuple) else []
+
+
+def named_host(name: str, value: Value) -> str:
+    """The host that a variable points at, where its name or form tells that it does; else nothing."""
+    if not isinstance(value, str) or not ("://" in value or _TELLS_HOST.search(name)):
+        return ""
+    found = _HOST_IN.search(value)
+    return found[1] if found else ""

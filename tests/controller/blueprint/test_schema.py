@@ -107,7 +107,6 @@ def test_a_version_through_an_alias_is_text_too() -> None:
         ("name: a\nresurces: []", "a.yaml:2:1: resurces: unknown key; did you mean resources?"),
         ("name: a\nzz: 1\nresources: []", "a.yaml:2:1: zz: unknown key; known here: constraints, created_at"),
         ("name: a\nversion: 2\nresources: []", 'a.yaml:2:10: version: only blueprint version "1.0" is known'),
-        ("name: a\ntemplate: ha-web-app", "a.yaml:1:1: template: is not available yet"),
         ("name: a\nparameters: {x: 1}\nresources: []", "parameters belong to a template"),
         ("name: a\nprovider: dokcer\nresources: []", "a.yaml:2:11: provider: dokcer is no provider"),
         ("name: a\nconstraints: {max_cost: lots}\nresources: []", "constraints.max_cost: lots is no sum of money"),

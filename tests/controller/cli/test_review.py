@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pygit2
 import pytest
@@ -45,6 +46,15 @@ def test_as_json_it_has_plans_findings_cost_and_statuses(alma: Alma, infra: Path
     assert {line["context"] for line in told["statuses"]} >= {"alma/plan", "alma/audit", "alma/cost", "alma/deploy"}
     assert set(told["cost"]["infra-git"]) == {"before", "after", "change", "currency", "unpriced"}
     assert all({"rule", "severity", "resource", "place", "scope"} <= set(f) for f in told["findings"])
+
+
+def test_as_sarif_and_junit_other_programs_read_the_findings(alma: Alma, infra: Path) -> None:
+    told = json.loads(alma("review", infra, "--base", "main", "--head", "better", "-o", "sarif").out)
+    assert told["version"] == "2.1.0"
+    assert {r["ruleId"] for r in told["runs"][0]["results"]} >= {"image-without-digest", "capabilities-kept"}
+    said = alma("review", infra, "--base", "main", "--head", "better", "-o", "junit")
+    assert said.code == 0
+    assert ElementTree.fromstring(said.out).tag == "testsuites"
 
 
 def test_a_blocked_verdict_is_exit_4(alma: Alma, infra: Path) -> None:

@@ -12,10 +12,12 @@ from controller.errors import Place, Problem
 from controller.plan.graph import DesiredGraph
 from controller.plan.step import Action, FieldChange
 from controller.review.audit import audit
+from controller.review.capacity import Load, Measure
+from controller.review.compliance import compliance
 from controller.review.cost import Budget, cost, within_budget
 from controller.review.finding import Severity
 from controller.review.narrative import told_by_rules
-from controller.review.price_book import PriceBook
+from controller.review.price_book import Power, PriceBook, Usage
 from controller.review.report import Review, RunProgress, RunRow, RunState, ScopeReview
 from controller.review.rules.rule import ScopeView
 from tests.controller.review.making import change, entry, plan
@@ -49,6 +51,22 @@ def _web() -> ScopeReview:
     )
     found = audit(ScopeView(DesiredGraph("prod", tuple(head), {}), changes), date(2026, 11, 21))
     return ScopeReview("prod", changes, found, cost(BOOK, [base], head))
+
+
+def _judged() -> ScopeReview:
+    """With frameworks, room on the target, and prices of every kind."""
+    web = _web()
+    assert web.audit is not None
+    found = (
+        Load("edge-1", Measure.CPU, 16_000, 6_500, 2_000),
+        Load("edge-1", Measure.MEMORY, 64 * 2**30, 57 * 2**30, 3 * 2**30),
+        Load("edge-1", Measure.DISK, 500 * 10**9, None, 40 * 10**9),
+        Load("pve", Measure.MEMORY, None, None, -(2**30)),
+    )
+    prices = replace(BOOK, power=Power(Decimal("0.30"), Decimal("1.5"), Decimal(10)), grams_per_kwh=Decimal(400))
+    prices = replace(prices, usage=Usage(Decimal("0.5"), Decimal(1), Decimal(2)))
+    head = [entry("web", specs={"image": "web:1", "cpu": 2, "memory": "1GB", "gpu": 1})]
+    return replace(web, loads=found, compliance=compliance(web.audit, ["SOC2", "GDPR"]), cost=cost(prices, None, head))
 
 
 def _base(*scopes: ScopeReview) -> Review:
@@ -111,6 +129,7 @@ def cases() -> Mapping[str, Case]:
         "shop-update": Case(_base(_web())),
         "destroy-and-recreate": Case(_base(_danger())),
         "no-scope": Case(_base()),
+        "full-judgement": Case(_base(_judged())),
         "nothing-to-do": Case(_base(ScopeReview("prod", plan()))),
         "new-scope": Case(_base(replace(_web(), new=True))),
         "blocked": Case(_base(*blocked)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from controller.blueprint.entry import Disruption, Entry, Lifecycle, Probe, Waived
@@ -10,7 +12,10 @@ from controller.errors import Place
 from controller.plan.change import Change, Plan
 from controller.plan.resource import ObjectKey, ResourceId
 from controller.plan.step import Action, Effect, Expect, FieldChange, Phase, Step
+from controller.review.rules import RULES
+from controller.review.rules.rule import ScopeView
 
+TODAY = date(2026, 11, 21)
 DIGEST = "4f0c12ab34cd" + "e" * 52
 
 
@@ -64,6 +69,21 @@ def entry(
         health=health,
         lifecycle=lifecycle or Lifecycle(),
     )
+
+
+def twice_told(view: ScopeView) -> list[tuple[str, ...]]:
+    """Every field that two rules name for one reason: (resource, path, reason, rule, other rule)."""
+    view = replace(view, today=TODAY, rules=frozenset(r.id for r in RULES))
+    first: dict[tuple[str, str, str], str] = {}
+    found: list[tuple[str, ...]] = []
+    for rule in RULES:
+        for f in rule.findings(view):
+            if f.path:
+                key = (f.resource, f.path, rule.reason.value)
+                other = first.setdefault(key, rule.id)
+                if other != rule.id:
+                    found.append((*key, other, rule.id))
+    return found
 
 
 WEB = change(fields=(FieldChange("image", "web:1.4", "web:1.5"),), wave=2, down_s=2)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from controller.blueprint.entry import Entry
 from controller.errors import InvalidInput
-from controller.review.cost import Budget, Cost, cost, unpriced_note, within_budget
+from controller.review.cost import Budget, Cost, cost, range_text, unpriced_note, within_budget
 from controller.review.price_book import Power, PriceBook, default_book
 from controller.review.price_file import read_prices
 from controller.review.sizing import millicores, size_bytes, sizing
@@ -163,3 +165,67 @@ def test_a_wrong_price_file_says_where_and_what(text: str, said: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_prices(text.encode(), "prices.yaml", default_book())
     assert str(caught.value).startswith(said)
+
+
+GOLDEN = [
+    # 4 × 2.733 + 16 × 0.34264 + 214.748 GB × (0.0126132 + 2 × 0.004)
+    ({"cpu": 4, "memory": "16GB", "disk": "200GB"}, {"backup": {"enabled": True}}, "17.55 20.84 24.95"),
+    ({"cpu": 8, "memory": "64GB", "disk": "1TB", "disk_class": "nvme", "gpu": 2}, {}, "156.30 194.18 241.53"),
+    (
+        {"cpu": 2, "memory": "4GB", "disk": "40GB", "disk_class": "hdd"},
+        {"network": {"public_ip": True}},
+        "7.59 9.02 10.81",
+    ),
+    ({"cpu": 4, "memory": "16GB", "disk": "100GB"}, {"product": "mssql"}, "194.50 197.77 201.85"),
+]
+
+
+@pytest.mark.parametrize(("specs", "more", "sums"), GOLDEN)
+def test_the_default_book_gives_these_sums_to_the_cent(specs: dict[str, Any], more: dict[str, Any], sums: str) -> None:
+    """Low, expected and high of a month, reckoned by hand from `prices/default.toml`."""
+    got = cost(default_book(), None, [replace(vm(**specs), **more)])
+    assert f"{got.low} {got.total_after} {got.high}" == sums
+    assert got.unpriced == ()
+
+
+def test_what_is_bought_by_the_month_has_the_price_of_its_item() -> None:
+    balancer = replace(vm(), metadata={"item": "cloud-load-balancer"})
+    assert cost(default_book(), None, [balancer]).total_after == Decimal("18.00")
+    unknown = cost(default_book(), None, [replace(vm(), metadata={"item": "cloud-moon"})])
+    assert unknown.unpriced == (("prod/shop/web", "no price for cloud-moon"),)
+    assert unknown.total_after == 0 and unknown.lines == ()
+
+
+def test_a_part_without_price_is_named_and_the_rest_is_counted() -> None:
+    got = cost(BOOK, None, [replace(vm(cpu=1, memory="1GB", gpu=2, gpu_class="h100"), network={"public_ip": True})])
+    assert got.total_after == Decimal(3)
+    assert [why for _, why in got.unpriced] == [
+        "in part: no price for a GPU of class h100",
+        "in part: no price for a public IP",
+    ]
+    assert unpriced_note(got.unpriced) == "2 things have no price and are not in the sums"
+
+
+def test_carbon_is_the_electricity_of_a_month_times_the_grid() -> None:
+    # 2 × 5 W + 4 × 0.4 W = 11.6 W; × 0.73 × 1.4 = 11.8552 kWh; × 360 g
+    got = cost(default_book(), None, [vm(cpu=2, memory="4GB")])
+    assert got.co2_kg == Decimal("4.3")
+    assert range_text(got).endswith("4.3 kg of CO2 by its electricity")
+    assert cost(BOOK, None, [vm(cpu=2, memory="4GB")]).co2_kg is None
+
+
+def test_cores_stand_in_every_socket_and_a_type_of_processor_is_no_number() -> None:
+    guest = vm(cpu="host", cores=4, sockets=2, memory="1GB", disks={"scsi0": {"size": "10GB"}, "scsi1": "5GB"})
+    assert (sizing(guest).cpu_millicores, sum(n for _, n in sizing(guest).disks)) == (8000, 15 * 2**30)
+
+
+def test_a_price_file_of_another_currency_brings_every_price() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_prices(b"currency: USD\nvcpu: 1\nmemory_gib: 1", "prices.yaml", default_book())
+    said = str(caught.value)
+    assert "gpu.a100" in said and "items.cloud-load-balancer" in said and "public_ip" in said
+
+
+def test_a_price_file_may_not_turn_usage_around() -> None:
+    with pytest.raises(InvalidInput, match="usage: low is above high"):
+        read_prices(b"usage: {low: 3}", "prices.yaml", default_book())
