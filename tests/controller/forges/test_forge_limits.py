@@ -9,7 +9,8 @@ from typing import Any
 
 from controller.forges.forge import ForgeUnavailable, Status, StatusState
 from controller.forges.gitea import GiteaForge
-from tests.controller.forges.fake_gitea import FakeGitea, Fault, FaultPlan, at_first
+from tests.controller.forges.fake_forge import Fault, FaultPlan, at_first
+from tests.controller.forges.fake_gitea import FakeGitea
 
 Report = Callable[..., None]
 Deed = Callable[[GiteaForge, FakeGitea], Coroutine[Any, Any, None]]

@@ -16,7 +16,8 @@ from controller.forges.gitea import GiteaForge
 from controller.forges.local import LocalForge
 from controller.forges.marker import hidden_line
 from tests.controller.forges.bare_git import BareGit
-from tests.controller.forges.fake_gitea import FakeGitea, Fault, Killed, in_turn
+from tests.controller.forges.fake_forge import Fault, Killed, in_turn
+from tests.controller.forges.fake_gitea import FakeGitea
 from tests.controller.forges.memory_store import MemoryStore
 
 MARKER = "alma:infra:1"

@@ -23,7 +23,8 @@ from controller.errors import InvalidInput
 from controller.forges.forge import ForgeHint, ForgeRefused
 from controller.forges.gitea import GiteaForge
 from controller.forges.webhook import BODY_BYTES_MAX, check_signature
-from tests.controller.forges.fake_gitea import SECRET, FakeGitea
+from tests.controller.forges.fake_forge import SECRET
+from tests.controller.forges.fake_gitea import FakeGitea
 
 Report = Callable[..., None]
 PAYLOADS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "payloads" / "gitea.json").read_text())

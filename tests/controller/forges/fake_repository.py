@@ -1,0 +1,114 @@
+"""The state of one repository at a forge in memory, and what people and Git do there past the API."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.controller.forges.fake_forge import WALL_0, FakeForge, VirtualClock
+
+
+@dataclass
+class FakeComment:
+    id: int
+    pull: int
+    user: int
+    body: str
+    created: float
+    updated: float
+    reactions: set[tuple[int, str]] = field(default_factory=set)
+
+
+@dataclass
+class FakeReview:
+    id: int
+    user: int
+    state: str  # as the forge calls it
+    sha: str
+    body: str
+    at_s: float
+    dismissed: bool = False
+
+
+@dataclass
+class FakePull:
+    number: int
+    title: str
+    body: str
+    user: int
+    base: str
+    head: str
+    state: str = "open"
+    merged: bool = False
+    merge_sha: str | None = None
+    merged_by: int | None = None
+    updated: float = 0.0
+    fork: bool = False
+    draft: bool = False
+    reviews: list[FakeReview] = field(default_factory=list)
+
+
+class FakeRepository(FakeForge):
+    """Users: 1 alma (the bot, admin), 2 ada (admin), 3 will (write), 4 rita (read), 5 stan (none)."""
+
+    def __init__(self, clock: VirtualClock | None = None, full_name: str = "ops/infra") -> None:
+        super().__init__(clock)
+        self.owner, self.name = full_name.split("/")
+        self.users = {1: "alma", 2: "ada", 3: "will", 4: "rita", 5: "stan"}
+        self.permissions = {1: "admin", 2: "admin", 3: "write", 4: "read", 5: "none"}
+        self.teams: dict[int, tuple[str, set[int]]] = {7: ("ops", {2, 3}), 8: ("guests", {4})}
+        self.organization = True
+        self.branches = {"main": self._sha()}
+        self.commits = set(self.branches.values())
+        self.pulls: dict[int, FakePull] = {}
+        self.comments: dict[int, FakeComment] = {}
+        self.statuses: list[dict[str, Any]] = []
+        self.hooks: dict[int, dict[str, Any]] = {}
+        self.page_size = 50
+        self.comment_chars_max = 65_535
+        self.checking_merge = 0  # this many merges are answered with "not yet"
+        self._ids = itertools.count(100)
+
+    def push(self, branch: str) -> str:
+        sha = self._sha()
+        self.branches[branch] = sha
+        self.commits.add(sha)
+        return sha
+
+    def add_pull(self, head: str, user: int = 3, title: str = "A change", body: str = "", fork: bool = False) -> int:
+        if head not in self.branches:
+            self.push(head)
+        number = max(self.pulls, default=0) + 1
+        self.pulls[number] = FakePull(number, title, body, user, "main", head, updated=self.clock.now_s, fork=fork)
+        return number
+
+    def say(self, number: int, user: int, body: str) -> int:
+        comment = FakeComment(next(self._ids), number, user, body, self.clock.now_s, self.clock.now_s)
+        self.comments[comment.id] = comment
+        self.pulls[number].updated = self.clock.now_s
+        return comment.id
+
+    def review(self, number: int, user: int, state: str, sha: str, body: str = "") -> FakeReview:
+        review = FakeReview(next(self._ids), user, state, sha, body, self.clock.now_s)
+        self.pulls[number].reviews.append(review)
+        return review
+
+    def merge(self, number: int, user: int) -> str:
+        pull = self.pulls[number]
+        pull.merge_sha = self.push("main")
+        pull.state, pull.merged, pull.merged_by, pull.updated = "closed", True, user, self.clock.now_s
+        return pull.merge_sha
+
+    def bodies(self, number: int, user: int) -> list[str]:
+        return [c.body for c in self.comments.values() if c.pull == number and c.user == user]
+
+    def _stamp(self, at_s: float) -> str:
+        return datetime.fromtimestamp(WALL_0 + at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    _count = itertools.count()
+
+    def _sha(self) -> str:
+        return hashlib.sha1(f"commit {next(self._count)}".encode()).hexdigest()
