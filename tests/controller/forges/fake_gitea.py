@@ -232,7 +232,7 @@ class FakeGitea(FakeRepository):
             "merge_commit_sha": pull.merge_sha,
             "merged_by": self._user(pull.merged_by) if pull.merged_by else None,
             "html_url": f"https://git.example/{self.owner}/{self.name}/pulls/{pull.number}",
-            "updated_at": self._stamp(pull.updated),
+            "updated_at": self.stamp(pull.updated),
             "comments": sum(c.pull == pull.number for c in self.comments.values()),
             "base": {"label": pull.base, "ref": pull.base, "sha": self.branches["main"], "repo_id": 1},
             "head": {
@@ -248,8 +248,8 @@ class FakeGitea(FakeRepository):
             "id": comment.id,
             "body": comment.body,
             "user": self._user(comment.user),
-            "created_at": self._stamp(comment.created),
-            "updated_at": self._stamp(comment.updated),
+            "created_at": self.stamp(comment.created),
+            "updated_at": self.stamp(comment.updated),
             "issue_url": "",
             "pull_request_url": f"https://git.example/{self.owner}/{self.name}/pulls/{comment.pull}",
         }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from controller.forges.forge import Forge, ForgeBinding
 from tests.controller.forges.fake_forge import WALL_0, FakeForge, VirtualClock
 
 
@@ -48,6 +50,7 @@ class FakePull:
     updated: float = 0.0
     fork: bool = False
     draft: bool = False
+    last_sha: str = ""  # of its head, for when the branch is gone
     reviews: list[FakeReview] = field(default_factory=list)
 
 
@@ -72,6 +75,14 @@ class FakeRepository(FakeForge):
         self.checking_merge = 0  # this many merges are answered with "not yet"
         self._ids = itertools.count(100)
 
+    @abstractmethod
+    def binding(self, **config: object) -> ForgeBinding:
+        """What a forge object of ours is opened with to talk to this one."""
+
+    @abstractmethod
+    def forge(self, binding: ForgeBinding | None = None) -> Forge:
+        """A new process of ours that talks to this forge."""
+
     def push(self, branch: str) -> str:
         sha = self._sha()
         self.branches[branch] = sha
@@ -82,7 +93,9 @@ class FakeRepository(FakeForge):
         if head not in self.branches:
             self.push(head)
         number = max(self.pulls, default=0) + 1
-        self.pulls[number] = FakePull(number, title, body, user, "main", head, updated=self.clock.now_s, fork=fork)
+        self.pulls[number] = FakePull(
+            number, title, body, user, "main", head, updated=self.clock.now_s, fork=fork, last_sha=self.branches[head]
+        )
         return number
 
     def say(self, number: int, user: int, body: str) -> int:
@@ -105,7 +118,10 @@ class FakeRepository(FakeForge):
     def bodies(self, number: int, user: int) -> list[str]:
         return [c.body for c in self.comments.values() if c.pull == number and c.user == user]
 
-    def _stamp(self, at_s: float) -> str:
+    def new_id(self) -> int:
+        return next(self._ids)
+
+    def stamp(self, at_s: float) -> str:
         return datetime.fromtimestamp(WALL_0 + at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     _count = itertools.count()
