@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -63,3 +64,14 @@ def paged(items: Sequence[object], call: Call, url: str, *, most: int = 100) -> 
     rest = len(items) - page * size
     link = {"Link": f'<{url}?page={page + 1}&per_page={size}>; rel="next"'} if rest > 0 else {}
     return answer(list(items[(page - 1) * size : page * size]), headers=link)
+
+
+def conditional(request: httpx2.Request, made: httpx2.Response) -> httpx2.Response:
+    """An answer with its tag, or 304 where the caller has it already."""
+    if request.method != "GET" or made.status_code != 200:
+        return made
+    tag = f'W/"{hashlib.sha256(made.content + made.headers.get("Link", "").encode()).hexdigest()}"'
+    if request.headers.get("If-None-Match") == tag:
+        return httpx2.Response(304, headers={"ETag": tag})
+    made.headers["ETag"] = tag
+    return made

@@ -57,7 +57,8 @@ class FakeHost:
         return [_status(raw) for raw in self.server.statuses if raw["sha"] == sha]
 
     async def reactions(self, number: int, comment_id: str) -> list[Reaction]:
-        return [Reaction(content) for _, content in self.server.comments[int(comment_id)].reactions]
+        names = [name for _, name in self.server.comments[int(comment_id)].reactions]
+        return [Reaction("+1" if name == "thumbsup" else name) for name in names]
 
 
 def _status(raw: dict[str, Any]) -> Status:

@@ -73,7 +73,11 @@ class FakeRepository(FakeForge):
         self.page_size = 50
         self.comment_chars_max = 65_535
         self.checking_merge = 0  # this many merges are answered with "not yet"
+        self.pushes: list[tuple[str, str, float]] = []  # branch, head, when
         self._ids = itertools.count(100)
+        self._moments = itertools.count()
+        self.behind = 0  # a new comment is missing from this many lists
+        self._hidden: dict[int, int] = {}
 
     @abstractmethod
     def binding(self, **config: object) -> ForgeBinding:
@@ -87,6 +91,7 @@ class FakeRepository(FakeForge):
         sha = self._sha()
         self.branches[branch] = sha
         self.commits.add(sha)
+        self.pushes.append((branch, sha, self._moment()))
         return sha
 
     def add_pull(self, head: str, user: int = 3, title: str = "A change", body: str = "", fork: bool = False) -> int:
@@ -105,7 +110,7 @@ class FakeRepository(FakeForge):
         return comment.id
 
     def review(self, number: int, user: int, state: str, sha: str, body: str = "") -> FakeReview:
-        review = FakeReview(next(self._ids), user, state, sha, body, self.clock.now_s)
+        review = FakeReview(next(self._ids), user, state, sha, body, self._moment())
         self.pulls[number].reviews.append(review)
         return review
 
@@ -118,8 +123,29 @@ class FakeRepository(FakeForge):
     def bodies(self, number: int, user: int) -> list[str]:
         return [c.body for c in self.comments.values() if c.pull == number and c.user == user]
 
+    def head_of(self, pull: FakePull) -> str:
+        """Of a branch that is gone the last it had."""
+        sha = self.branches.get(pull.head)
+        if sha is not None and not pull.merged:
+            pull.last_sha = sha
+        return pull.last_sha
+
+    def visible_comments(self, number: int) -> list[FakeComment]:
+        """A list read from a copy that is behind."""
+        shown = [c for c in self.comments.values() if c.pull == number and not self._hidden.get(c.id)]
+        self._hidden = {one: left - 1 for one, left in self._hidden.items() if left > 1}
+        return shown
+
+    def hide(self, comment: FakeComment) -> None:
+        if self.behind:
+            self._hidden[comment.id] = self.behind
+
     def new_id(self) -> int:
         return next(self._ids)
+
+    def _moment(self) -> float:
+        """Now; each a millisecond after the one before, as things are in the order they happen."""
+        return self.clock.now_s + next(self._moments) / 1_000
 
     def stamp(self, at_s: float) -> str:
         return datetime.fromtimestamp(WALL_0 + at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -114,7 +114,7 @@ class OpenApi:
         if not isinstance(value, dict):
             return value
         if "anyOf" in schema or "oneOf" in schema:
-            choices = [self.filled(value, one) for one in schema.get("anyOf", schema.get("oneOf"))]
+            choices = [self.filled(value, one) for one in schema.get("anyOf") or schema["oneOf"]]
             return next((c for c in choices if not self.wrong(c, schema)), value)
         properties = self._properties(schema)
         least = {key: self.least(properties[key]) for key in self._required(schema) if key not in value}

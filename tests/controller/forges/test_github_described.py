@@ -73,8 +73,9 @@ def test_the_judge_refuses_what_is_not_described(api: OpenApi) -> None:
     ):
         with pytest.raises(Undescribed):
             api.check_request(request(method, path, body), path.split("?")[0])
-    for body in ({"id": "1"}, {"id": 1, "login": None}, []):
+    answers: tuple[object, ...] = ({"id": "1"}, {"id": 1, "login": None}, [])
+    for wrong in answers:
         with pytest.raises(Undescribed):
-            api.completed("GET /user", httpx2.Response(200, json=body))
+            api.completed("GET /user", httpx2.Response(200, json=wrong))
     with pytest.raises(Undescribed):
         api.completed("GET /user", httpx2.Response(418, json={}))

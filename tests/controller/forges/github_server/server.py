@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 import httpx2
 
 from controller.forges.forge import ForgeBinding
 from controller.forges.github import GitHubForge
-from tests.controller.forges.api import NotFound, dispatched
+from tests.controller.forges.api import NotFound, conditional, dispatched
 from tests.controller.forges.fake_forge import SECRET, TOKEN, VirtualClock
-from tests.controller.forges.fake_repository import FakeComment, FakePull, FakeRepository
+from tests.controller.forges.fake_repository import FakeRepository
 from tests.controller.forges.github_server.app import APP_ROUTES, AppRegistration
 from tests.controller.forges.github_server.refusals import refusal
 from tests.controller.forges.github_server.routes import ROUTES
@@ -39,8 +38,6 @@ class GitHubServer(FakeRepository):
         self.scopes: str | None = None  # of a classic token
         self.app: AppRegistration | None = None
         self.protection: dict[str, object] | None = None
-        self.behind = 0  # a new comment is missing from this many lists
-        self._hidden: dict[int, int] = {}
         self.writes_s: list[float] = []
         self.url = f"https://git.example/api/v3/repos/{full_name}"
 
@@ -61,23 +58,6 @@ class GitHubServer(FakeRepository):
         """A new process of ours that talks to this forge."""
         return GitHubForge.open(binding or self.binding(), transport=httpx2.MockTransport(self.handle))
 
-    def head_of(self, pull: FakePull) -> str:
-        """Of a branch that is gone the last it had."""
-        sha = self.branches.get(pull.head)
-        if sha is not None and not pull.merged:
-            pull.last_sha = sha
-        return pull.last_sha
-
-    def visible_comments(self, number: int) -> list[FakeComment]:
-        """A list read from a copy that is behind."""
-        shown = [c for c in self.comments.values() if c.pull == number and not self._hidden.get(c.id)]
-        self._hidden = {one: left - 1 for one, left in self._hidden.items() if left > 1}
-        return shown
-
-    def hide(self, comment: FakeComment) -> None:
-        if self.behind:
-            self._hidden[comment.id] = self.behind
-
     def scope_headers(self) -> dict[str, str]:
         return {} if self.scopes is None else {"X-OAuth-Scopes": self.scopes}
 
@@ -93,7 +73,7 @@ class GitHubServer(FakeRepository):
             found = dispatched(self, (*ROUTES, *APP_ROUTES, *SETUP_ROUTES), request, short, query)
         except NotFound:
             found = None
-        return _conditional(request, found or refusal(404, "Not Found"))
+        return conditional(request, found or refusal(404, "Not Found"))
 
     def _let_in(self, headers: Mapping[str, str], path: str) -> bool:
         shown = headers.get("Authorization", "").removeprefix("Bearer ")
@@ -107,14 +87,3 @@ class GitHubServer(FakeRepository):
         self.writes_s = [*minute, self.clock.now_s]
         too_fast = len(minute) >= _WRITES_A_MINUTE
         return refusal(403, "You have exceeded a secondary rate limit.") if too_fast else None
-
-
-def _conditional(request: httpx2.Request, made: httpx2.Response) -> httpx2.Response:
-    """An answer with its tag, or 304 where the caller has it already."""
-    if request.method != "GET" or made.status_code != 200:
-        return made
-    tag = f'W/"{hashlib.sha256(made.content + made.headers.get("Link", "").encode()).hexdigest()}"'
-    if request.headers.get("If-None-Match") == tag:
-        return httpx2.Response(304, headers={"ETag": tag})
-    made.headers["ETag"] = tag
-    return made
