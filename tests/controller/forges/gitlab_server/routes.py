@@ -222,7 +222,7 @@ def _approvals(server: GitLabServer, pull: FakePull) -> Json:
         {"user": shapes.user(server, number), "approved_at": shapes.stamp(review.at_s)}
         for number, review in last.items()
     ]
-    return {"id": 9_000 + pull.number, "iid": pull.number, "project_id": 1, "approved_by": given}
+    return {"approved": bool(given), "user_has_approved": shapes.BOT_ID in last, "approved_by": given}
 
 
 def _pull(server: GitLabServer, call: Call) -> FakePull:
