@@ -17,6 +17,14 @@ def agreed(one: Json, other: Json) -> int:
     return one.number()
 
 
+def named_by(url: Json, number: Json) -> int:
+    """A number that its address must end in, before a fragment, where there is one."""
+    tail = url.text_or("").split("#", 1)[0].rstrip("/").rsplit("/", 1)[-1]
+    if url.present and tail != str(number.number()):
+        raise url.wrong(f"does not end in {number.path}")
+    return number.number()
+
+
 def branch_hint(raw: Json) -> ForgeHint | None:
     """Of the ref of a push; None for a tag."""
     ref = raw.text()

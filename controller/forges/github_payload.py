@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from controller.forges.event_fields import agreed, branch_hint
+from controller.forges.event_fields import agreed, branch_hint, named_by
 from controller.forges.forge import Account, Approval, Comment, ForgeHint, Permission, PullRequest, PullState
 from controller.forges.json_reader import Json
 
@@ -119,10 +119,10 @@ def event_hint(event: str, payload: Json, repository: str) -> ForgeHint | None:
         return None
     if event == "push":
         return branch_hint(payload["ref"])
-    if event == "pull_request":
-        return ForgeHint(pull=agreed(payload["number"], payload["pull_request"].object()["number"]))
     if event in _PULL_EVENTS:
-        return ForgeHint(pull=payload["pull_request"].object()["number"].number())
+        pull = payload["pull_request"].object()
+        number = named_by(pull["url"], pull["number"])
+        return ForgeHint(pull=agreed(payload["number"], pull["number"]) if event == "pull_request" else number)
     if event == "issue_comment":
         return _comment_hint(payload)
     return None

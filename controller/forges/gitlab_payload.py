@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
-from controller.forges.event_fields import agreed, branch_hint
+from controller.forges.event_fields import agreed, branch_hint, named_by
 from controller.forges.forge import Account, Approval, Comment, ForgeHint, Permission, PullRequest, PullState
 from controller.forges.json_reader import Json
 
@@ -118,6 +118,7 @@ _KINDS: Mapping[str, str] = {
     "Tag Push Hook": "tag_push",
     "Merge Request Hook": "merge_request",
     "Note Hook": "note",
+    "Confidential Note Hook": "note",
 }
 
 
@@ -134,7 +135,8 @@ def event_hint(event: str, payload: Json, project: str) -> ForgeHint | None:
     if kind == "push":
         return branch_hint(payload["ref"])
     if kind == "merge_request":
-        return ForgeHint(pull=payload["object_attributes"].object()["iid"].number())
+        said = payload["object_attributes"].object()
+        return ForgeHint(pull=named_by(said["url"], said["iid"]))
     return _note_hint(payload) if kind == "note" else None
 
 
@@ -145,4 +147,4 @@ def _note_hint(payload: Json) -> ForgeHint | None:
         return None
     about = payload["merge_request"].object()
     agreed(said["noteable_id"], about["id"])
-    return ForgeHint(pull=about["iid"].number())
+    return ForgeHint(pull=named_by(said["url"], about["iid"]))
