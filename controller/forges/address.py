@@ -62,6 +62,21 @@ def repository_path(binding: ForgeBinding) -> RepositoryPath:
     return RepositoryPath(parts[-2], parts[-1])
 
 
+def whole_path(binding: ForgeBinding, url: str) -> RepositoryPath:
+    """`forge.repo`, else all of the repository's URL below the forge's own: `group/subgroup/name` at GitLab."""
+    stated = config_text(binding, "repo")
+    if not stated:
+        stated = _path_of(binding.git_url).strip("/")
+        below = urlsplit(url).path.strip("/")
+        stated = stated.removeprefix(f"{below}/") if below else stated
+    parts = [part for part in stated.strip("/").removesuffix(".git").split("/") if part]
+    if len(parts) < 2 or any(part in {".", ".."} or not _NAME.fullmatch(part) for part in parts):
+        raise InvalidInput(
+            f"repository {binding.repository}: its URL does not end in GROUP/NAME", hint="set forge.repo: GROUP/NAME"
+        )
+    return RepositoryPath("/".join(parts[:-1]), parts[-1])
+
+
 def _path_of(git_url: str) -> str:
     scp = _SCP.fullmatch(git_url)
     return scp["path"] if scp else urlsplit(git_url).path

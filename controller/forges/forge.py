@@ -138,11 +138,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class ForgeInfo:
-    """Who we are there, and what we lack; each missing right with the command or click that mends it."""
+    """Who we are there, what we lack, and what we could do without; each missing right with the command or click that
+    mends it."""
 
     account: Account
     rights: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    excess: tuple[str, ...] = ()  # rights beyond the documented minimum, where the forge tells them (I48)
 
 
 @dataclass(frozen=True, slots=True)

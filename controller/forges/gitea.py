@@ -32,9 +32,12 @@ from controller.forges.gitea_comments import GiteaComments
 from controller.forges.gitea_payload import approvals, event_hint, pull_request
 from controller.forges.gitea_repository import GiteaRepository
 from controller.forges.gitea_standing import GiteaStanding
+from controller.forges.gitea_statuses import GiteaStatuses
 from controller.forges.http import PAGE_SIZE, ForgeHttp
 from controller.forges.json_reader import Json
-from controller.forges.status import WrittenStatuses, fitted, full_sha
+from controller.forges.one_comment import OneComment
+from controller.forges.pulls import at_head, existing
+from controller.forges.status import StatusWriter
 from controller.forges.webhook import check_signature, check_size, lower_names, read_body
 
 # Everything a pull request can tell, but not its labels, milestones and assignees.
@@ -60,8 +63,9 @@ class GiteaForge:
         self._branch = branch
         self._webhook_secret = webhook_secret
         self._comments = GiteaComments(repository)
+        self._one_comment = OneComment(self._comments)
         self._standing = GiteaStanding(repository)
-        self._statuses = WrittenStatuses()
+        self._statuses = StatusWriter(GiteaStatuses(repository))
 
     @classmethod
     def open(cls, binding: ForgeBinding, transport: httpx2.AsyncBaseTransport | None = None) -> Self:
@@ -121,23 +125,17 @@ class GiteaForge:
         return await self._comments.all(number)
 
     async def write_comment(self, number: int, marker: str, body: str, comment_id: str | None = None) -> str:
-        return await self._comments.write(number, marker, body, comment_id)
+        return await self._one_comment.write(number, marker, body, comment_id)
 
     async def reply(self, number: int, marker: str, body: str, to: Comment) -> str:
         """Gitea has no threads: an answer is a comment of its own, once per `marker`."""
-        return await self._comments.write(number, marker, body)
+        return await self._one_comment.write(number, marker, body)
 
     async def react(self, number: int, to: Comment, reaction: Reaction) -> None:
         await self._comments.react(to, reaction)
 
     async def write_status(self, sha: str, status: Status) -> None:
-        wanted = fitted(status)
-        full_sha(sha)
-        if self._statuses.is_last(sha, wanted):
-            return
-        if not (self._statuses.is_unsure(sha, wanted.context) and await self._shows(sha, wanted)):
-            await self._post_status(sha, wanted)
-        self._statuses.wrote(sha, wanted)
+        await self._statuses.write(sha, status)
 
     async def standing(self, account: Account) -> Standing:
         return await self._standing.of(account)
@@ -157,7 +155,7 @@ class GiteaForge:
         return await self._pull(self._repository.read(answer))
 
     async def merge(self, number: int, head_sha: str) -> None:
-        pull = await self._at_head(number, head_sha)
+        pull = await at_head(self, number, head_sha)
         if pull.state is PullState.MERGED:
             return
         if pull.state is PullState.CLOSED:
@@ -172,12 +170,12 @@ class GiteaForge:
             raise
 
     async def close_pull(self, number: int) -> None:
-        pull = await self._existing(number)
+        pull = await existing(self, number)
         if pull.state is PullState.OPEN:
             await self._repository.send("PATCH", "pulls", number, body={"state": "closed"})
 
     async def approve(self, number: int, head_sha: str, body: str) -> None:
-        await self._at_head(number, head_sha)
+        await at_head(self, number, head_sha)
         own = await self._repository.own()
         given = {(approval.account.id, approval.head_sha) for approval in await self.approvals(number)}
         if (own.id, head_sha) not in given:
@@ -215,18 +213,6 @@ class GiteaForge:
     async def _pull(self, raw: Json) -> PullRequest:
         return pull_request(raw, await self._repository.own_id())
 
-    async def _existing(self, number: int) -> PullRequest:
-        pull = await self.pull(number)
-        if pull is None:
-            raise ForgeRefused(f"there is no pull request {number}", code=404)
-        return pull
-
-    async def _at_head(self, number: int, head_sha: str) -> PullRequest:
-        pull = await self._existing(number)
-        if pull.head_sha != head_sha:
-            raise ForgeRefused(f"pull request {number} has moved on from {head_sha[:12]}", hint="look at it again")
-        return pull
-
     async def _open_of(self, head: str) -> PullRequest | None:
         query = {"state": "open", "base_branch": self._branch}
         raws = await self._repository.pages("pulls", query=query, whole=False)
@@ -240,29 +226,6 @@ class GiteaForge:
         allowed = [style for style, key in _MERGE_STYLES.items() if raw[key].flag()]
         return wanted if wanted in allowed or not allowed else allowed[0]
 
-    async def _post_status(self, sha: str, status: Status) -> None:
-        wanted = {"context": status.context, "state": status.state.value, "description": status.description}
-        try:
-            await self._repository.send("POST", "statuses", sha, body={**wanted, "target_url": status.url or ""})
-        except ForgeUnavailable as unavailable:
-            self._statuses.lost(sha, status.context)
-            # Gitea answers 500 for a commit that a force-push took away; that will never mend.
-            if unavailable.code == 500 and await self._repository.find("git", "commits", sha) is None:
-                raise ForgeRefused(f"commit {sha[:12]} is gone", code=404) from None
-            raise
-
-    async def _shows(self, sha: str, status: Status) -> bool:
-        """Whether `status` is the newest of its context there."""
-        listed = await self._repository.pages("commits", sha, "statuses", query={"sort": "recentupdate"}, whole=False)
-        same = [raw for raw in listed if raw["context"].text() == status.context]
-        newest = max(same, key=lambda raw: raw["id"].number(), default=None)
-        wanted = (status.state.value, status.description, status.url or "")
-        return newest is not None and _shown_as(newest) == wanted
-
 
 def _sends_to(hook: Json, url: str) -> bool:
     return hook["config"]["url"].text_or("") == url
-
-
-def _shown_as(raw: Json) -> tuple[str, str, str]:
-    return raw["status"].text(), raw["description"].text(), raw["target_url"].text_or("")

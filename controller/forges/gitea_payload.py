@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 
+from controller.forges.event_fields import agreed, branch_hint
 from controller.forges.forge import Account, Approval, Comment, ForgeHint, Permission, PullRequest, PullState
 from controller.forges.json_reader import Json
 
-_BRANCH_CHARS_MAX = 255
 _VERDICTS = frozenset({"APPROVED", "REQUEST_CHANGES"})
 _PERMISSIONS = {
     "none": Permission.NONE,
@@ -85,9 +84,9 @@ def event_hint(event: str, payload: Json, repository: str) -> ForgeHint | None:
     if full_name.lower() != repository.lower():
         return None
     if event == "push":
-        return _branch_hint(payload["ref"])
+        return branch_hint(payload["ref"])
     if event in _PULL_EVENTS:
-        return ForgeHint(pull=_agreed(payload["number"], payload["pull_request"].object()["number"]))
+        return ForgeHint(pull=agreed(payload["number"], payload["pull_request"].object()["number"]))
     if event == "issue_comment":
         return _comment_hint(payload)
     return None
@@ -98,27 +97,7 @@ def _comment_hint(payload: Json) -> ForgeHint | None:
     number, pull = payload["issue"].object()["number"], payload["pull_request"]
     if not payload["is_pull"].flag():
         return None
-    return ForgeHint(pull=_agreed(number, pull.object()["number"]) if pull.present else number.number())
-
-
-def _agreed(one: Json, other: Json) -> int:
-    if one.number() != other.number():
-        raise one.wrong(f"and {other.path} disagree")
-    return one.number()
-
-
-def _branch_hint(raw: Json) -> ForgeHint | None:
-    ref = raw.text()
-    if ref.startswith("refs/tags/"):
-        return None
-    branch = ref.removeprefix("refs/heads/")
-    if branch == ref or not branch or len(branch) > _BRANCH_CHARS_MAX or any(map(_unseen, branch)):
-        raise raw.wrong("is not a branch or a tag")
-    return ForgeHint(branch=branch)
-
-
-def _unseen(char: str) -> bool:
-    return char == " " or unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    return ForgeHint(pull=agreed(number, pull.object()["number"]) if pull.present else number.number())
 
 
 def _head_branch(head: Json) -> str:

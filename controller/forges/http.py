@@ -10,16 +10,18 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 import httpx2
 import orjson
 
 from controller.errors import InvalidInput
+from controller.forges.credential import Credential
 from controller.forges.forge import ForgeBinding, ForgeRefused, ForgeUnavailable
 from controller.forges.json_reader import Json, parse
 from controller.forges.pacing import Gate, WriteTurn, remaining, stated_delay_s
+from controller.forges.paging import Paging, stated_total
 from controller.redact import Redactor
 
 REQUEST_S = 30.0  # each wait on the network
@@ -33,6 +35,7 @@ _ETAGS_MAX = 256
 _ETAG_BODY_BYTES_MAX = 2**20
 _OUTAGE_CODES = frozenset({408, 425, 502, 503, 504})
 _GATES_MAX = 1_000
+_TOLD = ("message", "error", "errors")  # where the forges put it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,20 @@ class ForgeHttp:
         binding: ForgeBinding,
         *,
         write_gap_s: float,
+        credential: Credential | None = None,
+        paging: Paging | None = None,
         ca_file: str = "",
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._base = base_url.rstrip("/")
         self._binding = binding
         kept = tuple(secrets)
-        self._redactor = Redactor(lambda: kept)
+        self._credential = credential
+        self._paging = paging or Paging()
+        self._redactor = Redactor(lambda: (*kept, *(credential.secrets() if credential else ())))
         # Without the environment: no proxy and no .netrc stands between us and the configured host (I43).
         self._client = httpx2.AsyncClient(
-            headers={**headers, "Accept": "application/json", "User-Agent": "alma"},
+            headers={"Accept": "application/json", "User-Agent": "alma", **headers},
             timeout=REQUEST_S,
             follow_redirects=False,
             trust_env=False,
@@ -116,19 +123,29 @@ class ForgeHttp:
     async def pages(
         self, *segments: str | int, query: Mapping[str, str] | None = None, whole: bool = True
     ) -> tuple[Json, ...]:
-        """Every item of a list, each with an `id`. A server may ignore paging or use smaller pages. `whole`: a list
-        shorter than the count the forge itself states is no answer (I9)."""
-        found: dict[int, Json] = {}
+        """Every item of a list, each once."""
+        answers = await self.answers(*segments, query=query, whole=whole)
+        return tuple({item["id"].integer(): item for answer in answers for item in self.read(answer)}.values())
+
+    async def answers(
+        self, *segments: str | int, query: Mapping[str, str] | None = None, whole: bool = True
+    ) -> tuple[Answer, ...]:
+        """Every page of a list whose items have an `id`. A server may ignore paging or use smaller pages. `whole`: a
+        list shorter than the count the forge itself states is no answer (I9)."""
+        answers: list[Answer] = []
+        found: set[int] = set()
         for page in range(1, PAGES_MAX + 1):
-            asked = {**(query or {}), "page": str(page), "limit": str(PAGE_SIZE)}
+            asked = {**(query or {}), "page": str(page), self._paging.size_key: str(PAGE_SIZE)}
             answer = await self.get(*segments, query=asked)
-            known, total = len(found), _total(answer)
-            found.update({item["id"].integer(): item for item in self.read(answer)})
-            if len(found) == known or (total is not None and len(found) >= total):
+            answers.append(answer)
+            known, total = len(found), stated_total(answer.headers)
+            found.update(item["id"].integer() for item in self.read(answer))
+            whole_now = total is not None and len(found) >= total
+            if len(found) == known or whole_now or self._paging.is_last(answer.headers):
                 break
         if whole and total is not None and len(found) < total:
             raise self._unreadable("the list was cut short")
-        return tuple(found.values())
+        return tuple(answers)
 
     def read(self, answer: Answer) -> Json:
         """The answer's JSON. Whatever is not where it belongs is ForgeUnavailable: half an answer is none."""
@@ -143,7 +160,8 @@ class ForgeHttp:
         answer = await self._request("GET", url, extra)
         if answer.code == 304 and kept:
             self._etags.move_to_end(url)
-            return kept
+            # The moment is that of the new look: what is as fresh as a second may change once more within it.
+            return replace(kept, headers={**kept.headers, "date": answer.headers.get("date", "")})
         self._keep(url, answer)
         return answer
 
@@ -158,10 +176,11 @@ class ForgeHttp:
         self, method: str, url: str, headers: Mapping[str, str] | None = None, content: bytes | None = None
     ) -> Answer:
         self._check_gates(url)
+        shown = await self._credential.headers() if self._credential else {}
         typed = {"Content-Type": "application/json"} if content is not None else {}
         try:
             async with asyncio.timeout(REQUEST_TOTAL_S):
-                answer = await self._exchange(method, url, {**(headers or {}), **typed}, content)
+                answer = await self._exchange(method, url, {**shown, **(headers or {}), **typed}, content)
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, OSError) as failure:
             self._binding.on_request("error")
             self._gate.down(self._binding.clock(), None, self._binding.jitter())
@@ -232,6 +251,8 @@ class ForgeHttp:
             hint = "the repository or the forge moved: write its new address in the configuration"
             return ForgeRefused(self._redact(f"{what}, moved"), hint=hint, code=answer.code)
         if answer.code == 401:
+            if self._credential:
+                self._credential.refused()
             return ForgeRefused(self._redact(what), hint="the token is wrong or expired", code=401)  # I28: no echo
         return ForgeRefused(self._redact(f"{what} {_message(answer)}".rstrip()), code=answer.code)
 
@@ -269,14 +290,11 @@ def _is_limit(answer: Answer) -> bool:
     )
 
 
-def _total(answer: Answer) -> int | None:
-    text = answer.headers.get("x-total-count", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
-
-
 def _message(answer: Answer) -> str:
-    """What the forge says of its refusal: hostile text, redacted by the caller."""
+    """What the forge says of its refusal, in any of its ways: hostile text, redacted by the caller."""
     try:
-        return parse(answer.body, ValueError)["message"].text()
-    except ValueError:
+        document = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
         return ""
+    told = [document[key] for key in _TOLD if key in document] if isinstance(document, dict) else []
+    return " ".join(one if isinstance(one, str) else orjson.dumps(one).decode() for one in told)

@@ -47,6 +47,12 @@ class Json:
             raise self.wrong("is not an object")
         return self
 
+    def items(self) -> tuple[tuple[str, Json], ...]:
+        """Of an object."""
+        if not isinstance(self._value, dict):
+            raise self.wrong("is not an object")
+        return tuple((key, self[key]) for key in self._value)
+
     def text(self) -> str:
         if not isinstance(self._value, str) or len(self._value) > TEXT_CHARS_MAX:
             raise self.wrong("is not a text")

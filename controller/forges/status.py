@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from dataclasses import replace
+from typing import Protocol
 
-from controller.forges.forge import ForgeRefused, Status
+from controller.forges.forge import ForgeRefused, ForgeUnavailable, Status
 
 DESCRIPTION_CHARS_MAX = 140
 CONTEXT_CHARS_MAX = 200
@@ -29,6 +30,37 @@ def fitted(status: Status) -> Status:
     if not status.context or len(status.context) > CONTEXT_CHARS_MAX:
         raise ForgeRefused(f"a status context has 1 to {CONTEXT_CHARS_MAX} characters")
     return replace(status, description=text)
+
+
+class StatusApi(Protocol):
+    """The calls of one forge behind its statuses."""
+
+    async def post(self, sha: str, status: Status) -> None: ...
+
+    async def shows(self, sha: str, status: Status) -> bool:
+        """Whether `status` is the newest of its context there."""
+        ...
+
+
+class StatusWriter:
+    """Writes each status once: no equal one twice in a row, and after a lost answer it looks first (I19)."""
+
+    def __init__(self, api: StatusApi) -> None:
+        self._api = api
+        self._written = WrittenStatuses()
+
+    async def write(self, sha: str, status: Status) -> None:
+        wanted = fitted(status)
+        full_sha(sha)
+        if self._written.is_last(sha, wanted):
+            return
+        if not (self._written.is_unsure(sha, wanted.context) and await self._api.shows(sha, wanted)):
+            try:
+                await self._api.post(sha, wanted)
+            except ForgeUnavailable:
+                self._written.lost(sha, wanted.context)
+                raise
+        self._written.wrote(sha, wanted)
 
 
 class WrittenStatuses:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from tests.servers import debian_base, dockerd, gitea, prometheus, published, registry
+from tests.servers.descriptions import GITHUB_API, GITHUB_WEBHOOKS, GITLAB_API, missing_of
 
 Why = str
 
@@ -18,6 +19,8 @@ NEEDS: dict[str, Callable[[], Why | None]] = {
     "debian": debian_base.missing,
     "docker": dockerd.missing,
     "gitea": gitea.missing,
+    "github_api": missing_of(GITHUB_API, GITHUB_WEBHOOKS),
+    "gitlab_api": missing_of(GITLAB_API),
     "prometheus": prometheus.missing,
     "published": published.missing,
     "registry": registry.missing,

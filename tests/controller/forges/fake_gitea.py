@@ -1,153 +1,28 @@
-"""A Gitea of one repository in memory, with a clock of its own and faults on request.
+"""A Gitea of one repository in memory.
 
-It answers what Gitea 1.26 answers (the same conformance suite runs against the real one), keeps a ledger of every
-request with its time, and can lose an answer, refuse, stall, limit, or kill the caller at any request.
+It answers what Gitea 1.26 answers: the same conformance suite runs against the real one.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import format_datetime
-from enum import Enum
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 import httpx2
 
 from controller.forges.forge import ForgeBinding
 from controller.forges.gitea import GiteaForge
-
-TOKEN = "t0k3n-of-the-bot-5f2e"  # the fake's own
-SECRET = "hook-secret-91ab"
-WALL_0 = 1_772_000_000.0
+from tests.controller.forges.fake_forge import SECRET, TOKEN
+from tests.controller.forges.fake_repository import FakeComment, FakePull, FakeRepository, FakeReview
 
 
-class Killed(BaseException):
-    """The process died here: nothing in it catches this."""
+class FakeGitea(FakeRepository):
+    """The API of Gitea, as far as it is used."""
 
-
-class Fault(Enum):
-    """What goes wrong with one request. `AFTER`: the forge acted, the answer was lost."""
-
-    KILL_BEFORE = "kill before"
-    KILL_AFTER = "kill after"
-    REFUSED = "connection refused"
-    RESET_AFTER = "reset after acting"
-    TIMEOUT_BEFORE = "timeout before"
-    TIMEOUT_AFTER = "timeout after acting"
-    BAD_GATEWAY = "502 before"
-    BAD_GATEWAY_AFTER = "502 after acting"
-    SERVER_ERROR = "500"
-    CUT_JSON_AFTER = "half an answer"
-    LIMIT_RETRY_AFTER = "429 with Retry-After"
-    LIMIT_RETRY_DATE = "429 with a date"
-    LIMIT_RESET = "403 with a reset time"
-    LIMIT_BARE = "429 with no header"
-    LIMIT_SECONDARY = "403 that only says so"
-    UNAVAILABLE_RETRY_AFTER = "503 with Retry-After"
-
-
-@dataclass
-class VirtualClock:
-    """Moves only when someone sleeps."""
-
-    now_s: float = 1_000.0
-    slept_s: list[float] = field(default_factory=list)
-
-    def __call__(self) -> float:
-        return self.now_s
-
-    def wall(self) -> float:
-        return WALL_0 + self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept_s.append(seconds)
-        self.now_s += seconds
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One request as the forge saw it."""
-
-    at_s: float
-    method: str
-    path: str
-    fault: Fault | None
-
-
-@dataclass
-class FakeComment:
-    id: int
-    pull: int
-    user: int
-    body: str
-    created: float
-    updated: float
-    reactions: set[tuple[int, str]] = field(default_factory=set)
-
-
-@dataclass
-class FakePull:
-    number: int
-    title: str
-    body: str
-    user: int
-    base: str
-    head: str
-    state: str = "open"
-    merged: bool = False
-    merge_sha: str | None = None
-    merged_by: int | None = None
-    updated: float = 0.0
-    fork: bool = False
-    reviews: list[dict[str, Any]] = field(default_factory=list)
-
-
-FaultPlan = Callable[[str, str], Fault | None]
-
-
-def in_turn(faults: Mapping[int, Fault]) -> FaultPlan:
-    """The n-th request from now on fails so; every other is served."""
-    count = itertools.count()
-    return lambda method, path: faults.get(next(count))
-
-
-def at_first(*faults: Fault) -> FaultPlan:
-    """The next requests fail so, one after the other; then all is well."""
-    return in_turn(dict(enumerate(faults)))
-
-
-class FakeGitea:
-    """Users: 1 alma (the bot, admin), 2 ada (admin), 3 will (write), 4 rita (read), 5 stan (none)."""
-
-    def __init__(self, clock: VirtualClock | None = None, full_name: str = "ops/infra") -> None:
-        self.clock = clock or VirtualClock()
-        self.owner, self.name = full_name.split("/")
-        self.users = {1: "alma", 2: "ada", 3: "will", 4: "rita", 5: "stan"}
-        self.permissions = {1: "admin", 2: "admin", 3: "write", 4: "read", 5: "none"}
-        self.teams: dict[int, tuple[str, set[int]]] = {7: ("ops", {2, 3}), 8: ("guests", {4})}
-        self.organization = True
-        self.branches = {"main": self._sha()}
-        self.commits = set(self.branches.values())
-        self.pulls: dict[int, FakePull] = {}
-        self.comments: dict[int, FakeComment] = {}
-        self.statuses: list[dict[str, Any]] = []
-        self.hooks: dict[int, dict[str, Any]] = {}
-        self.ledger: list[Seen] = []
-        self.fault: FaultPlan = lambda method, path: None
-        self.limit_s = 90
-        self.page_size = 50
-        self.comment_chars_max = 65_535
-        self.per_window: int | None = None  # requests allowed each `limit_s`, told in headers
-        self._window = (0, 0.0)  # left, and when it ends
-        self.checking_merge = 0
-        self._ids = itertools.count(100)
+    prefix = "/api/v1/"
 
     def binding(self, **config: object) -> ForgeBinding:
         entry = {"kind": "gitea", "url": "https://git.example", "token": TOKEN, "webhook_secret": SECRET, **config}
@@ -166,91 +41,7 @@ class FakeGitea:
         """A new process of ours that talks to this forge."""
         return GiteaForge.open(binding or self.binding(), transport=httpx2.MockTransport(self.handle))
 
-    # What people and Git do, past the API.
-
-    def push(self, branch: str) -> str:
-        sha = self._sha()
-        self.branches[branch] = sha
-        self.commits.add(sha)
-        return sha
-
-    def add_pull(self, head: str, user: int = 3, title: str = "A change", body: str = "", fork: bool = False) -> int:
-        if head not in self.branches:
-            self.push(head)
-        number = max(self.pulls, default=0) + 1
-        self.pulls[number] = FakePull(number, title, body, user, "main", head, updated=self.clock.now_s, fork=fork)
-        return number
-
-    def say(self, number: int, user: int, body: str) -> int:
-        comment = FakeComment(next(self._ids), number, user, body, self.clock.now_s, self.clock.now_s)
-        self.comments[comment.id] = comment
-        self.pulls[number].updated = self.clock.now_s
-        return comment.id
-
-    def bodies(self, number: int, user: int) -> list[str]:
-        return [c.body for c in self.comments.values() if c.pull == number and c.user == user]
-
     # The API.
-
-    def handle(self, request: httpx2.Request) -> httpx2.Response:
-        parts = urlsplit(str(request.url))
-        path = parts.path.removeprefix("/api/v1/")
-        fault = self.fault(request.method, path)
-        self.ledger.append(Seen(self.clock.now_s, request.method, path, fault))
-        self._before(fault, request)
-        answer = self._limited(fault) or self._answer(request, path, dict(parse_qs(parts.query)))
-        answer = self._after(fault, request, answer)
-        answer.headers["Date"] = format_datetime(datetime.fromtimestamp(self.clock.wall(), UTC), usegmt=True)
-        if self.per_window is not None:
-            answer.headers.update(self._count_down(self.per_window))
-        return answer
-
-    def _count_down(self, per_window: int) -> dict[str, str]:
-        left, ends_s = self._window
-        if self.clock.now_s >= ends_s:
-            left, ends_s = per_window, self.clock.now_s + self.limit_s
-        self._window = (left - 1, ends_s)
-        assert left > 0, "asked although the limit was used up"
-        return {"X-RateLimit-Remaining": str(left - 1), "X-RateLimit-Reset": str(int(WALL_0 + ends_s))}
-
-    def _before(self, fault: Fault | None, request: httpx2.Request) -> None:
-        if fault is Fault.KILL_BEFORE:
-            raise Killed
-        if fault is Fault.REFUSED:
-            raise httpx2.ConnectError(f"refused {TOKEN}", request=request)
-        if fault is Fault.TIMEOUT_BEFORE:
-            raise httpx2.ReadTimeout("timed out", request=request)
-
-    def _limited(self, fault: Fault | None) -> httpx2.Response | None:
-        reset = str(int(self.clock.wall()) + self.limit_s)
-        date = format_datetime(datetime.fromtimestamp(self.clock.wall() + self.limit_s, UTC), usegmt=True)
-        answers: Mapping[Fault, tuple[int, dict[str, str], str]] = {
-            Fault.BAD_GATEWAY: (502, {}, "<html>bad gateway</html>"),
-            Fault.SERVER_ERROR: (500, {}, '{"message":"oops"}'),
-            Fault.LIMIT_RETRY_AFTER: (429, {"Retry-After": str(self.limit_s)}, ""),
-            Fault.LIMIT_RETRY_DATE: (429, {"Retry-After": date}, ""),
-            Fault.LIMIT_RESET: (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}, "{}"),
-            Fault.LIMIT_BARE: (429, {}, ""),
-            Fault.LIMIT_SECONDARY: (403, {}, '{"message":"You have exceeded a secondary rate limit."}'),
-            Fault.UNAVAILABLE_RETRY_AFTER: (503, {"Retry-After": str(self.limit_s)}, ""),
-        }
-        if fault is None or fault not in answers:
-            return None
-        code, headers, body = answers[fault]
-        return httpx2.Response(code, headers=headers, content=body.encode())
-
-    def _after(self, fault: Fault | None, request: httpx2.Request, answer: httpx2.Response) -> httpx2.Response:
-        if fault is Fault.KILL_AFTER:
-            raise Killed
-        if fault is Fault.RESET_AFTER:
-            raise httpx2.ReadError("reset", request=request)
-        if fault is Fault.TIMEOUT_AFTER:
-            raise httpx2.ReadTimeout("timed out", request=request)
-        if fault is Fault.BAD_GATEWAY_AFTER:
-            return httpx2.Response(502, content=b"<html>bad gateway</html>")
-        if fault is Fault.CUT_JSON_AFTER:
-            return httpx2.Response(answer.status_code, content=answer.content[: len(answer.content) // 2] or b"{")
-        return answer
 
     def _answer(self, request: httpx2.Request, path: str, query: dict[str, list[str]]) -> httpx2.Response:
         if request.headers.get("Authorization") != f"token {TOKEN}":
@@ -325,25 +116,14 @@ class FakeGitea:
         self.merge(pull.number, 1)
         return httpx2.Response(200)
 
-    def merge(self, number: int, user: int) -> str:
-        pull = self.pulls[number]
-        pull.merge_sha = self.push("main")
-        pull.state, pull.merged, pull.merged_by, pull.updated = "closed", True, user, self.clock.now_s
-        return pull.merge_sha
-
     def list_reviews(self, number: str, query: dict[str, list[str]]) -> httpx2.Response:
-        return self._page(self.pulls[int(number)].reviews, query)
+        return self._page([self._review(review) for review in self.pulls[int(number)].reviews], query)
 
     def create_review(self, number: str, body: dict[str, Any]) -> httpx2.Response:
         pull = self.pulls[int(number)]
         if pull.user == 1:
             return _refusal(422, "approve your own pull is not allowed")
-        return _ok(self.review(pull.number, 1, body["event"], body["commit_id"], body["body"]))
-
-    def review(self, number: int, user: int, state: str, sha: str, body: str = "") -> dict[str, Any]:
-        review = {"id": next(self._ids), "user": self._user(user), "state": state, "commit_id": sha}
-        self.pulls[number].reviews.append({**review, "dismissed": False, "body": body})
-        return self.pulls[number].reviews[-1]
+        return _ok(self._review(self.review(pull.number, 1, body["event"], body["commit_id"], body["body"])))
 
     def list_comments(self, number: str, query: dict[str, list[str]]) -> httpx2.Response:
         pull = self.pulls.get(int(number))
@@ -452,7 +232,7 @@ class FakeGitea:
             "merge_commit_sha": pull.merge_sha,
             "merged_by": self._user(pull.merged_by) if pull.merged_by else None,
             "html_url": f"https://git.example/{self.owner}/{self.name}/pulls/{pull.number}",
-            "updated_at": self._stamp(pull.updated),
+            "updated_at": self.stamp(pull.updated),
             "comments": sum(c.pull == pull.number for c in self.comments.values()),
             "base": {"label": pull.base, "ref": pull.base, "sha": self.branches["main"], "repo_id": 1},
             "head": {
@@ -468,19 +248,21 @@ class FakeGitea:
             "id": comment.id,
             "body": comment.body,
             "user": self._user(comment.user),
-            "created_at": self._stamp(comment.created),
-            "updated_at": self._stamp(comment.updated),
+            "created_at": self.stamp(comment.created),
+            "updated_at": self.stamp(comment.updated),
             "issue_url": "",
             "pull_request_url": f"https://git.example/{self.owner}/{self.name}/pulls/{comment.pull}",
         }
 
-    def _stamp(self, at_s: float) -> str:
-        return datetime.fromtimestamp(WALL_0 + at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-    _count = itertools.count()
-
-    def _sha(self) -> str:
-        return hashlib.sha1(f"commit {next(self._count)}".encode()).hexdigest()
+    def _review(self, review: FakeReview) -> dict[str, Any]:
+        return {
+            "id": review.id,
+            "user": self._user(review.user),
+            "state": review.state,
+            "commit_id": review.sha,
+            "dismissed": review.dismissed,
+            "body": review.body,
+        }
 
 
 def _ok(body: object, code: int = 200, headers: dict[str, str] | None = None) -> httpx2.Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.controller.forges.fake_gitea import Killed
+from tests.controller.forges.fake_forge import Killed
 
 
 class MemoryStore:

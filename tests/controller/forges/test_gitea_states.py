@@ -20,7 +20,8 @@ from controller.forges.forge import (
     StatusState,
 )
 from controller.forges.gitea import HOOK_EVENTS, GiteaForge
-from tests.controller.forges.fake_gitea import SECRET, FakeGitea, Fault, at_first, in_turn
+from tests.controller.forges.fake_forge import SECRET, Fault, at_first, in_turn
+from tests.controller.forges.fake_gitea import FakeGitea
 
 WILL = Account("3", "will")
 DONE = Status("alma/deploy", StatusState.SUCCESS, "done")
@@ -210,7 +211,7 @@ async def test_an_approval_stands_until_it_is_dismissed_or_changes_are_asked_for
     head = gitea.branches["ipr/one"]
     for user, state in ((2, "APPROVED"), (3, "APPROVED"), (4, "APPROVED"), (3, "REQUEST_CHANGES"), (2, "COMMENT")):
         gitea.review(1, user, state, head)
-    gitea.pulls[1].reviews[2]["dismissed"] = True
+    gitea.pulls[1].reviews[2].dismissed = True
     assert [a.account.login for a in await gitea.forge().approvals(1)] == ["ada"]
 
 

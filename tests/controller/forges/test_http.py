@@ -15,7 +15,8 @@ from controller.forges.address import base_url, repository_path
 from controller.forges.forge import ForgeBinding, ForgeRefused, ForgeUnavailable
 from controller.forges.gitea import GiteaForge
 from controller.forges.http import ANSWER_BYTES_MAX, ForgeHttp
-from tests.controller.forges.fake_gitea import SECRET, TOKEN, FakeGitea, VirtualClock
+from tests.controller.forges.fake_forge import SECRET, TOKEN, VirtualClock
+from tests.controller.forges.fake_gitea import FakeGitea
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 

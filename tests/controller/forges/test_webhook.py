@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import hmac
 import json
@@ -12,7 +11,7 @@ import random
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,9 @@ from controller.errors import InvalidInput
 from controller.forges.forge import ForgeHint, ForgeRefused
 from controller.forges.gitea import GiteaForge
 from controller.forges.webhook import BODY_BYTES_MAX, check_signature
-from tests.controller.forges.fake_gitea import SECRET, FakeGitea
+from tests.controller.forges.fake_forge import SECRET
+from tests.controller.forges.fake_gitea import FakeGitea
+from tests.controller.forges.mutants import BODIES, MISSING, REPLACEMENTS, places, with_change
 
 Report = Callable[..., None]
 PAYLOADS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "payloads" / "gitea.json").read_text())
@@ -98,46 +99,6 @@ def test_the_repository_is_compared_without_case(forge: GiteaForge) -> None:
     assert read(forge, "push", {**PAYLOADS["push"], "repository": {"full_name": FULL_NAME.upper()}}) == HINTS["push"]
 
 
-REPLACEMENTS: tuple[object, ...] = (
-    None,
-    7,
-    -1,
-    0,
-    1.5,
-    10**30,
-    True,
-    "x",
-    "",
-    "x" * 10_000,
-    "refs/heads/\u202eevil",
-    [],
-    [1],
-    {},
-    {"id": 1},
-)
-MISSING = object()
-
-
-def places(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Every place in a document, containers too."""
-    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield (*path, key)
-        yield from places(inner, (*path, key))
-
-
-def with_change(payload: dict[str, Any], path: tuple[str | int, ...], new: object) -> dict[str, Any]:
-    mutant = copy.deepcopy(payload)
-    holder: Any = mutant
-    for key in path[:-1]:
-        holder = holder[key]
-    if new is MISSING:
-        del holder[path[-1]]
-    else:
-        holder[path[-1]] = new
-    return mutant
-
-
 @pytest.mark.parametrize("event", PAYLOADS)
 def test_any_field_may_be_anything_and_no_wrong_hint_comes_of_it(
     forge: GiteaForge, event: str, report_n: Report
@@ -155,24 +116,6 @@ def test_any_field_may_be_anything_and_no_wrong_hint_comes_of_it(
     report_n("D18 gitea", points, len(wrong))
     assert wrong == []
     assert points >= 1_250
-
-
-BODIES = [
-    b"",
-    b"null",
-    b"[]",
-    b"7",
-    b'"x"',
-    b"{}",
-    b"{",
-    b"\xff\xfe",
-    b"\xef\xbb\xbf{}",
-    b'{"a":NaN}',
-    b'{"\\ud800":1}',
-    b"[" * 100_000,
-    b'{"a":' * 2_000 + b"1" + b"}" * 2_000,
-    b"payload=%7B%7D",
-]
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -1,0 +1,58 @@
+"""One project's corner of the GitLab API: its paths, who we are there, and its answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from controller.forges.address import RepositoryPath
+from controller.forges.forge import Account, ForgeRefused
+from controller.forges.gitlab_payload import account
+from controller.forges.http import Answer, ForgeHttp
+from controller.forges.json_reader import Json
+
+
+class GitLabProject:
+    """Requests below `/projects/GROUP%2FNAME`."""
+
+    def __init__(self, http: ForgeHttp, path: RepositoryPath) -> None:
+        self.http = http
+        self.path = path
+        self._own: Account | None = None
+        self._asking = asyncio.Lock()
+
+    async def own(self) -> Account:
+        """Our account; a token belongs to one for good, so it is asked once."""
+        async with self._asking:
+            if self._own is None:
+                self._own = await self._ask_own()
+            return self._own
+
+    async def own_id(self) -> int:
+        return int((await self.own()).id)
+
+    async def get(self, *segments: str | int, query: Mapping[str, str] | None = None) -> Answer:
+        return await self.http.get(*self._at(segments), query=query)
+
+    async def find(self, *segments: str | int) -> Answer | None:
+        return await self.http.find(*self._at(segments))
+
+    async def send(self, method: str, *segments: str | int, body: object = None) -> Answer:
+        return await self.http.send(method, *self._at(segments), body=body)
+
+    async def pages(self, *segments: str | int, query: Mapping[str, str] | None = None) -> tuple[Json, ...]:
+        return await self.http.pages(*self._at(segments), query=query)
+
+    def read(self, answer: Answer) -> Json:
+        return self.http.read(answer)
+
+    async def _ask_own(self) -> Account:
+        try:
+            raw = self.read(await self.http.get("user"))
+        except ForgeRefused as refused:
+            hint = refused.hint or "make the token with the scope api"
+            raise ForgeRefused(str(refused), hint=hint, code=refused.code) from None
+        return account(raw, own_id=raw["id"].number())
+
+    def _at(self, segments: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        return ("projects", str(self.path), *segments)

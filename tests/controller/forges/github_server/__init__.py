@@ -1,0 +1,1 @@
+"""The API of GitHub for one repository, with state, limits and failures; no code of GitHub's."""

@@ -1,0 +1,1 @@
+"""The API of GitLab for one project, with state, limits and failures; no code of GitLab's."""
