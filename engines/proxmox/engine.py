@@ -66,7 +66,7 @@ class ProxmoxEngine:
         return await self._reader.snapshot(ask)
 
     async def preview(self, wanted: Sequence[Desired], seen: Snapshot, scope: str) -> tuple[Effect, ...]:
-        """Asks the cluster for room, ids and templates, where a guest must be made or a volume grown, and for a firewall
+        """Asks the cluster for room, ids and templates where a guest must be made or a volume grown, and for a firewall
         that has not been read yet."""
         found = [await self._with_firewall(m) for m in preview.matches(wanted, seen, scope)]
         return preview.effects(found, seen, scope, await self._surveyor.site(found))

@@ -407,7 +407,10 @@ def _beside(call: Call, request: Mapping[str, Value], read: Read) -> bool:
         wanted = request["ha"]
         assert isinstance(wanted, Mapping)
         live = {p.removeprefix("ha."): v for p, v in fields.items() if p.startswith("ha.")}
-        return bool(live) == bool(wanted) and all(live.get(k) == v for k, v in wanted.items())
+        before = request["from"]
+        dropped = [k for k in before if k not in wanted] if isinstance(before, Mapping) else []
+        same = all(live.get(k) == v for k, v in wanted.items())
+        return bool(live) == bool(wanted) and same and not any(k in live for k in dropped)
     if call is Call.FIREWALL:
         changed = request["set"]
         assert isinstance(changed, Mapping)

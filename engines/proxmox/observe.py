@@ -13,7 +13,7 @@ from controller.plan.resource import Claim, ClaimKind, ObjectKey, Part, Seen
 from engines.proxmox import guest, marks, others
 from engines.proxmox.listing import Row
 from engines.proxmox.marks import Marker
-from engines.proxmox.options import LXC, QEMU
+from engines.proxmox.options import LXC, QEMU, READ_AT_START
 
 KIND_OF = {QEMU: "proxmox/qemu", LXC: "proxmox/lxc"}
 _RULE_PARTS = ("type", "action", "macro", "source", "dest", "proto", "sport", "dport", "iface", "log", "comment")
@@ -58,11 +58,15 @@ class Read:
 
     def fields(self) -> dict[str, Value]:
         """In effect now."""
-        return {**guest.live(self.kind, self.now), **self._beside()}
+        return {**guest.live(self.kind, self._in_effect()), **self._beside()}
+
+    def _in_effect(self) -> dict[str, str]:
+        waits = {k: self.then[k] for k in READ_AT_START if k in self.then}
+        return {**{k: v for k, v in self.now.items() if k not in READ_AT_START}, **waits}
 
     def pending(self) -> dict[str, Value]:
         """Fields that will be others after a restart; None for one that will be gone."""
-        now, then = guest.live(self.kind, self.now), guest.live(self.kind, self.then)
+        now, then = guest.live(self.kind, self._in_effect()), guest.live(self.kind, self.then)
         return {p: then.get(p) for p in {*now, *then} if now.get(p) != then.get(p)}
 
     def coming(self) -> dict[str, Value]:

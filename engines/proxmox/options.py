@@ -132,7 +132,7 @@ _QEMU: tuple[Option, ...] = (
     Option("agent", "agent", "enabled", FLAG, _REBOOT, False),
     Option("vga", "vga", "type", TEXT, _REBOOT, "std"),
     Option("tablet", "tablet", None, FLAG, _IN_PLACE, True),
-    Option("boot", "boot", "order", SEMICOLONS, _REBOOT),
+    Option("boot", "boot", "order", SEMICOLONS, _IN_PLACE),
     Option("cloudinit.user", "ciuser", None, TEXT, _IN_PLACE),
     Option("cloudinit.password", "cipassword", None, TEXT, _IN_PLACE),
     Option("cloudinit.ssh_keys", "sshkeys", None, KEYS, _IN_PLACE),
@@ -175,6 +175,8 @@ _LXC: tuple[Option, ...] = (
     Option("nets.net#.link_down", "net#", "link_down", FLAG, _IN_PLACE, False),
 )
 OPTIONS: Mapping[str, tuple[Option, ...]] = {QEMU: _QEMU, LXC: _LXC}
+# Only a start reads it: what waits for one is as good as in effect.
+READ_AT_START = frozenset({"boot"})
 DRIVE = re.compile(r"(?:ide|sata|scsi|virtio)\d+")
 # What is no option of its own: which storage a volume lies on, and what costs nothing.
 _STORAGE = re.compile(r"(?:disks\.(?P<disk>\w+)|mounts\.(?P<mount>mp\d+)|(?P<one>rootfs|efi|tpm|cloudinit))\.storage")

@@ -212,4 +212,3 @@ _BY_HAND: Mapping[str, Mapping[str, object]] = {
     "tags": {"tags": "alma;odd"},
     "description": {"description": "by hand"},
 }
-
