@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from controller.plan.resource import Allow, Desired, Masked, ObjectKey
 from engines.engine import Binding
 from engines.proxmox.engine import ProxmoxEngine
 from tests.proxmox.client import Client, logged_in
-from tests.proxmox.serving import Serving
+from tests.proxmox.serving import Serving, stands_still
 
 INSTALL = "conformance"
 TEMPLATE = "local:vztmpl/debian-13-standard_13.1-1_amd64.tar.zst"
@@ -42,9 +42,9 @@ class Cluster:
     token: str
     clock: Clock = field(default_factory=Clock)
 
-    def binding(self, install: str = INSTALL, **config: object) -> Binding:
+    def binding(self, **config: object) -> Binding:
         """What an engine is opened with on this cluster; `config` overrides."""
-        told = {
+        told: dict[str, object] = {
             "engine": "proxmox",
             "url": self.serving.url,
             "token": self.token,
@@ -55,7 +55,7 @@ class Cluster:
             "full_pass": "0s",
             **config,
         }
-        return Binding(install, "pve", told, mask, lambda text: text[:4096], self.clock, self.folder)
+        return Binding(INSTALL, "pve", told, mask, lambda text: text[:4096], self.clock, self.folder)
 
     def engine(self, **config: object) -> ProxmoxEngine:
         """A new engine, as a new process would open it."""
@@ -92,22 +92,19 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def emulated(folder: Path, version: str = "9.1") -> Iterator[Cluster]:
+def emulated(
+    folder: Path, version: str = "9.1", clock: Callable[[], float] = stands_still, state: Path | None = None
+) -> Iterator[Cluster]:
     """A cluster with a token that may do all that an administrator of guests may: what the engine refuses, the cluster
     would allow."""
-    with Serving(version=version, tls=True) as serving:
+    with Serving(state, version=version, clock=clock, tls=True) as serving:
         (folder / "authority.pem").write_bytes(serving.authority_pem)
-        root = _trusting(serving)
+        root = logged_in(serving.url, authority=serving.authority_pem)
         root.post("/access/users", userid=USER)
         made = root.post(f"/access/users/{USER}/token/{TOKEN}", privsep=0)
         root.put("/access/acl", path="/", users=USER, roles="Administrator")
         yield Cluster(serving, root, folder, f"{USER}!{TOKEN}={made['value']}")
         root.close()
-
-
-def _trusting(serving: Serving) -> Client:
-    """Root's client over the plain socket of the same emulator is not there: it trusts the test's authority."""
-    return logged_in(serving.url, authority=serving.authority_pem)
 
 
 def mask(value: str) -> Masked:
