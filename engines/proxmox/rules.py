@@ -27,7 +27,7 @@ def edits(now: Sequence[Rule], wanted: Sequence[Rule]) -> list[dict[str, Value]]
     place = 0
     for index, rule in enumerate(wanted):
         if index in kept:
-            place = _nth(stays, sum(1 for i in kept if i < index)) + 1
+            place = _nth(stays, index) + 1  # all that is wanted before it stands there already
             continue
         _bring(found, current, stays, rule, place)
         place += 1
