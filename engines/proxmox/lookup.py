@@ -235,7 +235,7 @@ class Lookup:
         uid = step.expects.uid
         if read is None or not (self._is_it(step, read) or self._forgotten(step, read)):
             if call is Call.DESTROY:
-                return Looked(Found(FoundState.ACTED, Receipt(op, ReceiptState.DONE, uid=uid)))
+                return Looked(await self._find_destroyed(op, read, uid))
             if call is Call.DELETE_SNAPSHOT and read is None:
                 return Looked(Found(FoundState.ACTED, Receipt(op, ReceiptState.DONE, uid=uid)))
             return Looked(_NOT_YET if read is None else _TAKEN)
@@ -248,6 +248,19 @@ class Lookup:
             told = observe.outputs(read)
             return Looked(Found(FoundState.ACTED, Receipt(op, ReceiptState.DONE, uid=uid, outputs=told)), read)
         return Looked(_NOT_YET, read)
+
+    async def _find_destroyed(self, op: OpId, read: Read | None, uid: str | None) -> Found:
+        """While a destroy works, nothing of the guest is left but its lock: it is over when the task is."""
+        gone = Found(FoundState.ACTED, Receipt(op, ReceiptState.DONE, uid=uid))
+        if read is None or read.now.get("lock") != "destroyed":
+            return gone
+        running = await self._active(read.node, Call.DESTROY, read.vmid)
+        if running is not None:
+            return Found(FoundState.ACTED, Receipt(op, ReceiptState.RUNNING, running.text, uid))
+        if not await self._was_ours(read.node, Call.DESTROY, read.vmid):
+            return _TAKEN
+        said = f"its destroy died; vmid {read.vmid} on {read.node} is left half removed: remove it by hand"
+        return Found(FoundState.ACTED, Receipt(op, ReceiptState.FAILED, uid=uid, message=said))
 
     def _forgotten(self, step: Step, read: Read) -> bool:
         """True for the guest that the step itself has taken our marker from."""
