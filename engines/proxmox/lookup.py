@@ -109,8 +109,7 @@ class Lookup:
         for path, planned in step.expects.fields.items():
             if not _alike(seen.fields.get(path), planned):
                 raise Conflict(f"{step.key}: {path} has changed since the plan")
-        kept = {k: v for k, v in row.items() if isinstance(v, str | int)}
-        return Prior(seen.uid, None, {"row": kept})
+        return Prior(seen.uid, None, {"row": {k: _as_sent(v) for k, v in row.items()}})
 
     async def guests(self) -> Listing:
         """Guests of the cluster, asked now."""
@@ -454,6 +453,11 @@ def _alike(live: Value, planned: Value) -> bool:
     plain_live = list(live) if isinstance(live, tuple | list) else live
     plain_planned = list(planned) if isinstance(planned, tuple | list) else planned
     return plain_live == plain_planned
+
+
+def _as_sent(value: Any) -> Value:
+    """A value of a row as the call that writes it takes it: some versions tell property strings in parts."""
+    return ",".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, Mapping) else value
 
 
 def _same_text(key: str, live: str, wanted: str) -> bool:

@@ -26,6 +26,7 @@ from tests.proxmox.verifier import verify
 Report = Callable[..., None]
 RULES = [{"action": "ACCEPT", "proto": "tcp", "dport": p, "comment": "in"} for p in ("22", "80")]
 _DISC = {"url": "https://a.example/x.iso", "storage": "local", "content": "iso"}
+_JOB = {"storage": "local", "pool": "a-pool"}
 FULL_VM = {
     "cpu": 2,
     "sockets": 1,
@@ -75,13 +76,14 @@ FULL_CT = {
     "mounts": {"mp0": {"path": "/data", "size": "2GB", "backup": True}},
     "pool": "a-pool",
 }
+MADE = {"clone": "base", "disk": "16GB", "memory": "1GB", "cloudinit": {"user": "ops"}}
 FIRST = (
     entry("a-pool", "pool", specs={"comment": "one"}),
     vm("base", {**VM, "template": True}),
     entry("disc", "image", specs=_DISC),
     vm("full", FULL_VM),
     lxc("it", FULL_CT),
-    vm("made", {"clone": "base", "disk": "16GB", "memory": "1GB", "cloudinit": {"user": "ops"}}),
+    vm("made", MADE),
     entry(
         "nightly", "backup-job", specs={"schedule": "02:00", "storage": "local", "pool": "a-pool", "keep": {"daily": 7}}
     ),
@@ -89,6 +91,7 @@ FIRST = (
 _SECOND_VM = {
     **{k: v for k, v in FULL_VM.items() if k not in ("ha", "nets", "pool", "tags", "startup", "cdroms")},
     "cpu": 4,
+    "boot": ["scsi0"],
     "firewall": {"enable": True, "rules": [RULES[1]]},
     "disks": {"scsi0": {"size": "10GB", "ssd": True, "discard": True, "iothread": True}},
 }
@@ -96,8 +99,9 @@ SECOND = (
     entry("a-pool", "pool", specs={"comment": "two"}),
     vm("base", {**VM, "template": True}),
     vm("full", _SECOND_VM),
+    vm("made", MADE),
     lxc("it", {**FULL_CT, "memory": "512MB", "mounts": {"mp0": {"path": "/data", "size": "3GB", "backup": True}}}),
-    entry("nightly", "backup-job", specs={"schedule": "03:00", "storage": "local", "pool": "a-pool", "enabled": False}),
+    entry("nightly", "backup-job", specs={**_JOB, "schedule": "03:00", "enabled": False}),
 )
 
 
