@@ -23,7 +23,8 @@ def _row(world: World, name: str, job: dict[str, str]) -> dict[str, Any]:
     row |= {k: int(v) if k in _NUMBERS else v for k, v in job.items()}
     if "prune-backups" in job and world.version.startswith("9"):
         # The newer version tells the parts.
-        row["prune-backups"] = dict(part.partition("=")[::2] for part in job["prune-backups"].split(","))
+        parts = (part.partition("=") for part in job["prune-backups"].split(","))
+        row["prune-backups"] = {name: int(count) for name, _, count in parts}
     return row
 
 
