@@ -19,6 +19,8 @@ from controller.cli.main import COMMANDS
 from controller.errors import AlmaError, InvalidInput, RefusedByPolicy, Unreachable
 from engines.docker import policy
 from engines.docker.container_specs import DANGER, REFUSED, ContainerSpecs
+from engines.proxmox.rights import ROLE
+from engines.proxmox.settings import SCHEMES
 from tests.readme import README, ROOT, rows, sessions
 from tests.servers.process import wait_until
 
@@ -140,6 +142,13 @@ def test_what_is_said_of_compose_is_what_the_engine_takes() -> None:
     assert as_in_compose == set(ContainerSpecs.model_fields) - never - granted
     assert set(DANGER.values()) <= set(policy.NEVER)
     assert all(option in str(policy.__doc__) for option in _GRANTED.values())
+
+
+def test_what_is_said_of_a_proxmox_target_is_what_the_engine_takes() -> None:
+    told = {key: meaning for key, meaning in rows("Key of a target")}
+    assert told == {f"`{key}`": meaning for key, meaning in SCHEMES.items()}
+    role = " ".join(sorted({right for rights in ROLE.values() for right in rights}))
+    assert f'pveum role add Alma --privs "{role}"' in README.read_text()
 
 
 def test_every_path_the_readme_names_is_there() -> None:

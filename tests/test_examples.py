@@ -1,7 +1,7 @@
 """Every example is a repository that works: it is valid, gives the plan it shows, deploys, and then has nothing to do.
 
 Examples on Docker run on a real engine. Their images are stand-ins of the same names, made here, so that no registry is
-needed: they listen where the real ones do.
+needed: they listen where the real ones do. Examples on Proxmox VE run on the emulated cluster.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import json
 import re
 import tarfile
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -25,12 +26,16 @@ from controller.review.finding import Severity
 from controller.review.rules.rule import ScopeView
 from controller.runtime.folder import read_folder
 from controller.targets import everything_allowed, kinds_of
+from tests.engines.proxmox.cluster import Cluster, emulated
 from tests.servers.busybox_image import root_file_system
 from tests.servers.dockerd import DockerDaemon
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NAMES = sorted(p.name for p in EXAMPLES.iterdir() if p.is_dir())
-ON_DOCKER = [n for n in NAMES if "provider: docker" in "".join(p.read_text() for p in (EXAMPLES / n).rglob("*.yaml"))]
+ON_DOCKER, ON_PROXMOX = (
+    [n for n in NAMES if f"provider: {p}" in "".join(f.read_text() for f in (EXAMPLES / n).rglob("*.yaml"))]
+    for p in ("docker", "proxmox")
+)
 _DIGEST = re.compile(r"Digest: [0-9a-f]{12}")
 _SECRETS = {"APP_DB_PASSWORD": "a-password", "APP_WIKI_PASSWORD": "a-password"}
 # Image → (what it listens on, the paths it answers).
@@ -62,6 +67,15 @@ def docker_target(target: None, docker_host: DockerDaemon, monkeypatch: pytest.M
     for reference, (script, files) in _STAND_INS.items():
         _import(docker_host, reference, script, files)
     yield docker_host
+
+
+@pytest.fixture
+def proxmox_target(target: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The same with an emulated cluster, whose clock is the real one."""
+    with emulated(tmp_path, clock=time.time) as cluster:
+        config = {**cluster.binding().config, "vmids": "5000-5999"}
+        monkeypatch.setenv("ALMA_TARGETS", json.dumps({"pve": config}))
+        yield cluster
 
 
 def _import(host: DockerDaemon, reference: str, script: str, files: tuple[str, ...]) -> None:
@@ -105,7 +119,7 @@ def in_order(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_there_are_examples_for_docker_and_for_nothing_installed() -> None:
     assert len(ON_DOCKER) >= 3
-    assert len(set(NAMES) - set(ON_DOCKER)) >= 2
+    assert len({*NAMES} - {*ON_DOCKER, *ON_PROXMOX}) >= 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -118,13 +132,13 @@ def test_an_example_is_told_in_a_readme_and_shows_its_plan(name: str) -> None:
 
 
 @pytest.mark.usefixtures("target")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(ON_PROXMOX)))
 def test_an_example_is_valid(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "valid" in alma(capsys, "validate", str(EXAMPLES / name))
 
 
 @pytest.mark.usefixtures("target")
-@pytest.mark.parametrize("name", sorted(set(NAMES) - set(ON_DOCKER)))
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*ON_DOCKER, *ON_PROXMOX}))
 def test_a_simulated_example_gives_its_plan_deploys_and_has_nothing_left(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,12 +154,21 @@ def test_a_docker_example_gives_its_plan_deploys_and_has_nothing_left(
     in_order(name, capsys)
 
 
+@pytest.mark.usefixtures("proxmox_target")
+@pytest.mark.parametrize("name", ON_PROXMOX)
+def test_a_proxmox_example_is_valid_gives_its_plan_deploys_and_has_nothing_left(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "valid" in alma(capsys, "validate", str(EXAMPLES / name))
+    in_order(name, capsys)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_example_teaches_what_a_review_would_stop(name: str) -> None:
     folder = read_folder(EXAMPLES / name)
-    targets = {"docker": ("docker",), "simulation": ("simulation",)}
+    targets = {"docker": ("docker",), "simulation": ("simulation",), "proxmox": ("pve",)}
     for scope in folder.repository.scopes:
-        wanted = folder.wanted(scope, targets, everything_allowed(("docker", "simulation")))
+        wanted = folder.wanted(scope, targets, everything_allowed(("docker", "simulation", "pve")))
         graph = desired_graph(wanted.scope, wanted.entries, Placement(targets, kinds_of(targets), wanted.allow))
         plan = Plan(scope.name, "0" * 40, (), "0" * 64, "", total=len(graph.entries), wanted=len(graph.entries))
         found = audit(ScopeView(graph, plan, {t: Snapshot() for t in wanted.allow.targets}), date.today())

@@ -38,6 +38,8 @@ TYPES = (
     "volume",
     "image",
     "config",
+    "pool",
+    "backup-job",
 )
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 HTTP_PATH = re.compile(r"/[!-~]{0,1999}", re.ASCII)

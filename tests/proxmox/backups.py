@@ -18,8 +18,14 @@ _NUMBERS = frozenset(
 )
 
 
-def _row(name: str, job: dict[str, str]) -> dict[str, Any]:
-    return {"id": name, "type": "vzdump"} | {k: int(v) if k in _NUMBERS else v for k, v in job.items()}
+def _row(world: World, name: str, job: dict[str, str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": name, "type": "vzdump"}
+    row |= {k: int(v) if k in _NUMBERS else v for k, v in job.items()}
+    if "prune-backups" in job and world.version.startswith("9"):
+        # The newer version tells the parts.
+        parts = (part.partition("=") for part in job["prune-backups"].split(","))
+        row["prune-backups"] = {name: int(count) for name, _, count in parts}
+    return row
 
 
 def _job(call: Call) -> dict[str, str]:
@@ -118,9 +124,9 @@ def _unlock(world: World, task: Task) -> None:
 
 
 ROUTES: Routes = {
-    ("GET", "/cluster/backup"): lambda call: [_row(name, job) for name, job in call.world.jobs.items()],
+    ("GET", "/cluster/backup"): lambda call: [_row(call.world, name, job) for name, job in call.world.jobs.items()],
     ("POST", "/cluster/backup"): _add,
-    ("GET", "/cluster/backup/{id}"): lambda call: _row(call.text("id"), _job(call)),
+    ("GET", "/cluster/backup/{id}"): lambda call: _row(call.world, call.text("id"), _job(call)),
     ("PUT", "/cluster/backup/{id}"): _change,
     ("DELETE", "/cluster/backup/{id}"): _drop,
     ("POST", "/nodes/{node}/vzdump"): _dump,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,9 +33,10 @@ class Answer:
 class Client:
     """Calls one emulator as one login."""
 
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None, authority: bytes = b"") -> None:
         self.url = url
-        self.http = httpx2.Client(base_url=url, headers=dict(headers or {}), timeout=10)
+        trust = ssl.create_default_context(cadata=authority.decode()) if authority else True
+        self.http = httpx2.Client(base_url=url, headers=dict(headers or {}), timeout=10, verify=trust)
 
     def close(self) -> None:
         """Ends the connections."""
@@ -104,14 +106,13 @@ def good(reply: Answer) -> Any:
     return reply.data
 
 
-def logged_in(url: str, userid: str = "root@pam", password: str = "emulator") -> Client:
-    """A client with a ticket and its CSRF token."""
-    plain = Client(url)
+def logged_in(url: str, userid: str = "root@pam", password: str = "emulator", authority: bytes = b"") -> Client:
+    """A client with a ticket and its CSRF token. `authority`: who signed the server's certificate (PEM)."""
+    plain = Client(url, authority=authority)
     ticket = plain.post("/access/ticket", username=userid, password=password)
     plain.close()
-    return Client(
-        url, {"Cookie": f"PVEAuthCookie={ticket['ticket']}", "CSRFPreventionToken": ticket["CSRFPreventionToken"]}
-    )
+    headers = {"Cookie": f"PVEAuthCookie={ticket['ticket']}", "CSRFPreventionToken": ticket["CSRFPreventionToken"]}
+    return Client(url, headers, authority)
 
 
 def with_token(url: str, name: str, secret: str) -> Client:

@@ -1,0 +1,1 @@
+"""Tests of the Proxmox VE engine, on the emulator in tests/proxmox."""
