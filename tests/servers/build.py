@@ -1,4 +1,4 @@
-"""`python -m tests.servers.build [NAME…]`: builds the Go servers of the tests (Gitea), one line each.
+"""`python -m tests.servers.build [NAME…]`: builds the Go servers of the tests, one line each.
 
 Compose is a peer to measure against, so only the bench asks for it. Without Go the tests that need a server are
 listed as not run; under CI=true that is an error here already.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from tests.servers.go_server import GO_SERVERS, GoServer, NotBuilt, build, built
 
-_DEFAULT = ("gitea",)
+_DEFAULT = ("gitea", "kubernetes", "kwok", "helm")
 
 
 def main(names: Sequence[str], *, strict: bool) -> int:
@@ -29,16 +29,16 @@ def main(names: Sequence[str], *, strict: bool) -> int:
 
 def _report(server: GoServer) -> bool:
     if built(server):
-        print(f"servers: {server.name:<8} built before")
+        print(f"servers: {server.name:<10} built before")
         return True
-    print(f"servers: {server.name:<8} building once, this takes a few minutes", flush=True)
+    print(f"servers: {server.name:<10} building once, this takes a few minutes", flush=True)
     start_s = time.monotonic()
     try:
         build(server)
     except NotBuilt as missing:
-        print(f"servers: {server.name:<8} not built: {missing}", file=sys.stderr)
+        print(f"servers: {server.name:<10} not built: {missing}", file=sys.stderr)
         return False
-    print(f"servers: {server.name:<8} built in {time.monotonic() - start_s:.0f} s")
+    print(f"servers: {server.name:<10} built in {time.monotonic() - start_s:.0f} s")
     return True
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.servers import debian_base, dockerd, gitea, prometheus, registry
+from tests.servers import debian_base, dockerd, gitea, kubernetes, prometheus, registry
 
 Why = str
 
@@ -18,10 +18,11 @@ NEEDS: dict[str, Callable[[], Why | None]] = {
     "debian": debian_base.missing,
     "docker": dockerd.missing,
     "gitea": gitea.missing,
+    "kubernetes": kubernetes.missing,
     "prometheus": prometheus.missing,
     "registry": registry.missing,
 }
-_OF_FIXTURE = {"docker_daemon": "docker", "docker_host": "docker"} | {name: name for name in NEEDS}
+_OF_FIXTURE = {"docker_daemon": "docker", "docker_host": "docker", "cluster": "kubernetes"} | {name: name for name in NEEDS}
 _OF_MARK = {"container": ("debian", "docker")}
 _NOT_RUN = pytest.StashKey[dict[Why, list[str]]]()
 
