@@ -28,7 +28,7 @@ class NotBuilt(Exception):
 
 @dataclass(frozen=True, slots=True)
 class GoServer:
-    """One or more programs, built from the module `tests/servers/go/NAME`, which pins every version they are made of."""
+    """One or more programs of the module `tests/servers/go/NAME`, which pins every version they are made of."""
 
     name: str
     module: str  # whose folder holds `folders`
@@ -102,7 +102,7 @@ def built(server: GoServer) -> Path | None:
 
 
 def build(server: GoServer) -> Path:
-    """The folder of the finished programs; builds them if they are not there. Two processes never build the same one at once.
+    """The folder of the finished programs; builds them if they are not there, never in two processes at once.
 
     Raises NotBuilt.
     """

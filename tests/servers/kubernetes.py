@@ -9,10 +9,12 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from ssl import SSLContext, create_default_context
 from typing import Any
@@ -142,9 +144,7 @@ class ControlPlane:
         self._start("kube-scheduler", [str(self._programs / "kube-scheduler"), *self._client(), "--leader-elect=false"])
         stages = f"--config={self.folder / 'stages.yaml'}"
         arguments = [f"--kubeconfig={self.kubeconfig}", "--manage-all-nodes=true", stages, "--server-address="]
-        # Debian's etcd 3.4 cannot stream a list as a watch; without this KWOK looks again ever more seldom.
-        environment = {"KUBE_FEATURE_WatchListClient": "false"}
-        self._start("kwok", [str(self._kwok / KWOK.name), *arguments], environment)
+        self._start("kwok", [str(self._kwok / KWOK.name), *arguments])
         wait_until(lambda: "default" in self.names("namespaces"), timeout_s=_START_TIMEOUT_S, what="first namespace")
         self.apply(_NODE)
         wait_until(self._node_ready, timeout_s=_START_TIMEOUT_S, what="a node that is ready")
@@ -156,7 +156,7 @@ class ControlPlane:
 
     def stop_api(self) -> None:
         """Nobody answers any more; what runs goes on."""
-        self._processes.pop("kube-apiserver").stop()
+        self._processes.pop("kube-apiserver").stop(signal.SIGKILL)
 
     def answers(self) -> bool:
         """True if the API server is ready for requests."""
@@ -201,12 +201,6 @@ class ControlPlane:
         found: dict[str, Any] | None = json.loads(text) if text.strip() else None
         return found
 
-    def list(self, resource: str, namespace: str = "") -> list[dict[str, Any]]:
-        """Every object of a resource, in one namespace or everywhere."""
-        where = ["--namespace", namespace] if namespace else ["--all-namespaces"]
-        items: list[dict[str, Any]] = json.loads(self.kubectl("get", resource, *where, "-o", "json"))["items"]
-        return items
-
     def names(self, resource: str) -> set[str]:
         """Names of the cluster-scoped objects of a resource."""
         return set(self.kubectl("get", resource, "-o", "name").replace(f"{resource[:-1]}/", "").split())
@@ -241,8 +235,11 @@ class ControlPlane:
             self.api("DELETE", f"/api/v1/namespaces/{name}")
         wait_until(self._empty, timeout_s=_CLEAN_TIMEOUT_S, what="end of what a test has made")
         for name in extra - {_OF_TESTS}:
-            path = f"/api/v1/namespaces/{name}"
-            wait_until(lambda p=path: self.api("GET", p) is None, timeout_s=_CLEAN_TIMEOUT_S, what=f"end of {name}")
+            gone = partial(self._gone, f"/api/v1/namespaces/{name}")
+            wait_until(gone, timeout_s=_CLEAN_TIMEOUT_S, what=f"end of {name}")
+
+    def _gone(self, path: str) -> bool:
+        return self.api("GET", path) is None
 
     def _empty(self) -> bool:
         """Asks for the end of everything that is there, and tells whether nothing was."""
@@ -268,8 +265,8 @@ class ControlPlane:
             self._processes.pop(name).stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        self._processes[name] = ServerProcess(arguments, self.folder / f"{name}.log", environment)
+    def _start(self, name: str, arguments: Sequence[str]) -> None:
+        self._processes[name] = ServerProcess(arguments, self.folder / f"{name}.log")
 
     def _write_files(self) -> None:
         key = self.folder / "service-accounts.key"
@@ -327,6 +324,8 @@ class ControlPlane:
             f"--token-auth-file={self.folder / 'tokens.csv'}",
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
+            # Debian's etcd 3.4 cannot stream a list as a watch: told so, clients list at once instead of trying again.
+            "--feature-gates=WatchList=false",
         ]
 
     def _controllers(self) -> list[str]:

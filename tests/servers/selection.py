@@ -22,7 +22,9 @@ NEEDS: dict[str, Callable[[], Why | None]] = {
     "prometheus": prometheus.missing,
     "registry": registry.missing,
 }
-_OF_FIXTURE = {"docker_daemon": "docker", "docker_host": "docker", "cluster": "kubernetes"} | {name: name for name in NEEDS}
+_OF_FIXTURE = {"docker_daemon": "docker", "docker_host": "docker", "cluster": "kubernetes"} | {
+    name: name for name in NEEDS
+}
 _OF_MARK = {"container": ("debian", "docker")}
 _NOT_RUN = pytest.StashKey[dict[Why, list[str]]]()
 
