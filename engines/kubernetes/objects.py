@@ -19,8 +19,19 @@ KIND = "kubernetes/"
 SECRET = "Secret"  # noqa: S105 - the name of a kind
 _UNSAID = frozenset({"apiVersion", "kind", "metadata", "status"})
 _SAID_METADATA = ("annotations", "finalizers", "labels", "ownerReferences")
-# It repeats the whole object, secret values too.
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+# Notes that the cluster's own controllers and kubectl keep for themselves; the last one repeats the whole object.
+_NOTES = tuple(
+    f"metadata.annotations.{prefix}"
+    for prefix in (
+        "batch.kubernetes.io/job-tracking",
+        "deployment.kubernetes.io/",
+        "deprecated.daemonset.template.generation",
+        "pv.kubernetes.io/",
+        "volume.beta.kubernetes.io/",
+        "volume.kubernetes.io/",
+        "kubectl.kubernetes.io/last-applied-configuration",
+    )
+)
 # The keys that lists of the core kinds are merged by (`x-kubernetes-list-map-keys` of the published OpenAPI).
 _LIST_KEYS: Mapping[str, tuple[str, ...]] = {
     "containers": ("name",),
@@ -85,8 +96,7 @@ def flat(body: Raw) -> dict[str, Value]:
     for name in _SAID_METADATA:
         if metadata.get(name):
             _flatten(f"metadata.{name}", name, metadata[name], found)
-    found.pop(f"metadata.annotations.{LAST_APPLIED}", None)
-    return found
+    return {p: v for p, v in found.items() if not p.startswith(_NOTES)}
 
 
 def _flatten(path: str, name: str, value: Value, found: dict[str, Value]) -> None:

@@ -17,6 +17,7 @@ from controller.blueprint.value import Output, Secret, Text, Value
 _PORT = re.compile(r"(?:(\d{1,5}):)?(\d{1,5})(?:/(tcp|udp|sctp))?")
 _MOUNT = re.compile(r"([a-z0-9][-a-z0-9]*(?:/[a-z0-9][-a-z0-9]*)?):(/[^:]*)(?::(ro|rw))?")
 _NAME = r"^[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?$"
+_QUANTITY = re.compile(r"[0-9]+[KMGT]i")
 _ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 
 
@@ -117,7 +118,13 @@ def _names(value: object) -> tuple[str, ...]:
     return (str(value),)
 
 
-Size = Annotated[int, BeforeValidator(units.size_bytes)]
+def _size_bytes(value: object) -> int:
+    """`64MiB`, and `64Mi` as Kubernetes writes it."""
+    quantity = isinstance(value, str) and _QUANTITY.fullmatch(value)
+    return units.size_bytes(f"{value}B" if quantity else value)
+
+
+Size = Annotated[int, BeforeValidator(_size_bytes)]
 Cores = Annotated[int, BeforeValidator(units.cpu_millicores)]
 
 
