@@ -98,7 +98,7 @@ class Hand:
         return 1 if self.failed else 0
 
     async def _plan(self, scope: ScopeConfig) -> Planned:
-        wanted = wanted_by_hand(self.install, self.folder, scope)
+        wanted = await wanted_by_hand(self.install, self.folder, scope)
         if self.taking_away:
             wanted = Wanted(wanted.scope, "destroy", (), wanted.targets, wanted.allow)
         return await self.desk.plan(wanted)
@@ -163,9 +163,10 @@ async def finish_unfinished(install: Install, desk: Standalone, watch: Watch) ->
                 print_result(run)
 
 
-def wanted_by_hand(targets: Install | Targets, folder: Folder, scope: ScopeConfig) -> Wanted:
+async def wanted_by_hand(targets: Install | Targets, folder: Folder, scope: ScopeConfig) -> Wanted:
     """What a scope of the folder wants when the caller may ask for everything. Raises InvalidInput."""
-    return folder.wanted(scope, targets_of(targets), everything_allowed(tuple(targets.engines)))
+    allow = everything_allowed(tuple(targets.engines))
+    return await folder.wanted(scope, targets_of(targets), allow, targets.planning.kinds)
 
 
 def ordered(folder: Folder, before: Mapping[str, set[str]] | None = None) -> list[ScopeConfig]:

@@ -100,9 +100,16 @@ class Client:
         """JSON of a read (or of a write that is only tried: `dryRun`). Raises NotFound for 404."""
         return await self._send(call)
 
+    async def object(self, call: Call) -> Json:
+        """One object. Raises Transient for an answer that is none: absence would be told by a 404 only."""
+        found = await self._send(call)
+        if not _is_object(found):
+            raise Transient(f"{call.path} was answered with something that is no object")
+        return found
+
     async def write(self, op: str, call: Call) -> Json:
         """Answer of a mutating request, sent once for `op`. Raises Conflict for 409, Unclear for a lost answer."""
-        task = asyncio.create_task(self._send(call), name=f"kubernetes {op}")
+        task = asyncio.create_task(self._written(call), name=f"kubernetes {op}")
         self._under_way[op] = task
         task.add_done_callback(lambda t: self._forget(op, t))
         return await asyncio.shield(task)
@@ -136,6 +143,13 @@ class Client:
     def text(self, text: str) -> str:
         """`text` without secrets."""
         return self._redact(text)
+
+    async def _written(self, call: Call) -> Json:
+        found = await self._send(call)
+        gone = call.method == "DELETE" and isinstance(found, dict) and found.get("status") == "Success"
+        if not gone and not _is_object(found):
+            raise Unclear(f"{call.path} was answered with something that is no object")
+        return found
 
     def _forget(self, op: str, task: asyncio.Task[Json]) -> None:
         if self._under_way.get(op) is task:
@@ -271,6 +285,11 @@ def _default_file() -> tuple[str, bool]:
     """Where kubectl looks, and whether something is there."""
     file = os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
     return file, os.path.exists(file)
+
+
+def _is_object(found: Json) -> bool:
+    metadata = found.get("metadata") if isinstance(found, dict) else None
+    return isinstance(metadata, dict) and bool(metadata.get("uid") and metadata.get("resourceVersion"))
 
 
 class _Unauthorized(Exception):

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from controller.blueprint.entry import Entry, ProbeKind
 from controller.blueprint.names import did_you_mean, natural_name, shown
+from controller.blueprint.value import Value
 from controller.errors import Problem
 from controller.plan.resource import Desired, Expanding, Kind, ObjectKey
-from engines.kubernetes import observe, policy
+from engines.kubernetes import observe, policy, rendering
 from engines.kubernetes.manifests import ManifestError, manifests
 from engines.kubernetes.mapped import NetworkKind, StorageKind, WorkloadKind
 from engines.kubernetes.objects import group_kind, key_of
@@ -52,6 +53,20 @@ class ManifestKind:
     def schema(self) -> Mapping[str, object]:
         """JSON Schema of `specs`."""
         return {"title": "manifest", "type": "object"}
+
+    def sources(self, resource: Entry) -> Mapping[str, str]:
+        """`path`, `chart` or `kustomize` (with `root`, where its bases lie)."""
+        return rendering.sources(resource)
+
+    async def render(
+        self, resource: Entry, paths: Mapping[str, str], files: Mapping[str, bytes]
+    ) -> Mapping[str, bytes]:
+        """Files as they are, or what helm or kustomize makes of them."""
+        return await rendering.rendered(resource, paths, files)
+
+    def without_sources(self, specs: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Without what only rendering reads."""
+        return {k: v for k, v in specs.items() if k not in rendering.KEYS}
 
 
 _KEYS = ("manifest", "manifests", "namespace", "health_rule")

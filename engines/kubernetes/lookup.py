@@ -55,7 +55,7 @@ class Lookup:
         """The object under `key`, or None."""
         try:
             path = (await self.resource(key, api_version)).path(*place_of(key))
-            found: Raw = await self._client.get(Request("GET", path, user=user))
+            found: Raw = await self._client.object(Request("GET", path, user=user))
         except NotFound:
             return None
         return found

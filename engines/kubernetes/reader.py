@@ -153,7 +153,7 @@ class Reader:
 
     async def _one(self, path: str, user: str) -> Raw | None:
         try:
-            found: Raw = await self._client.get(Call("GET", path, user=user))
+            found: Raw = await self._client.object(Call("GET", path, user=user))
         except NotFound:
             return None
         return found

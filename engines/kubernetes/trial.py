@@ -106,7 +106,7 @@ class Trial:
         path = resource.path(*place_of(desired.key))
         user = self._settings.user(desired.resource.scope)
         try:
-            found = await self._client.get(Call("PATCH", path, apply_params(dry_run=True), body, APPLY, user=user))
+            found = await self._client.object(Call("PATCH", path, apply_params(dry_run=True), body, APPLY, user=user))
         except (NotFound, Conflict) as error:
             if seen is None and isinstance(error, NotFound):
                 raise Refused(str(error)) from None

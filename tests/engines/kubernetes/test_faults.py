@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -95,8 +96,7 @@ class Run:
     async def _ended(self, receipt: Receipt) -> Receipt:
         while receipt.state is ReceiptState.RUNNING:
             await at_once()
-            asked = receipt
-            receipt = await self._read(lambda r=asked: self.engine.poll(r))
+            receipt = await self._read(partial(self.engine.poll, receipt))
         return receipt
 
 
