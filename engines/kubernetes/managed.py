@@ -32,11 +32,10 @@ def others(found: Raw, path: str) -> tuple[str, ...]:
 
 
 def writer(found: Raw, path: str) -> str:
-    """Who wrote `path`, and when: `kubectl-edit at 2026-01-02T03:04:05Z`; empty where nobody says so."""
-    for entry in found["metadata"].get("managedFields") or ():
-        if not _is_ours(entry) and _sets(entry.get("fieldsV1") or {}, path):
-            return f"{entry.get('manager')} at {entry.get('time')}"
-    return ""
+    """Who but us wrote `path` last, and when: `kubectl-edit at 2026-01-02T03:04:05Z`; empty where nobody did."""
+    entries = [e for e in found["metadata"].get("managedFields") or () if not _is_ours(e) and not e.get("subresource")]
+    told = [(str(e.get("time")), str(e.get("manager"))) for e in entries if _sets(e.get("fieldsV1") or {}, path)]
+    return f"{max(told)[1]} at {max(told)[0]}" if told else ""
 
 
 def _sets(fields: Raw, path: str) -> bool:

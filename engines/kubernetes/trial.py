@@ -147,11 +147,9 @@ class Trial:
 
 
 def _conflicts(desired: Desired, live: Raw, changes: Sequence[FieldChange]) -> str:
-    """Whose fields the apply would take: each with the other manager's name."""
+    """Whose fields the apply would take: each with the other manager's name, and when that one wrote it last."""
     taken = [
-        f"{c.path} from {' and '.join(others)}"
-        for c in changes
-        if c.path in desired.fields and (others := managed.others(live, c.path))
+        f"{c.path} from {who}" for c in changes if c.path in desired.fields and (who := managed.writer(live, c.path))
     ]
     return f"takes over {', '.join(taken)}" if taken else ""
 

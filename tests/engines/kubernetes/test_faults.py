@@ -3,6 +3,7 @@ twice, and every run ends at its target or where it began (B1). What was not rea
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +13,7 @@ import pytest
 
 from controller.blueprint.entry import Entry
 from controller.plan.resource import Snapshot
-from controller.plan.step import Effect, OpId, Receipt, ReceiptState, Step
+from controller.plan.step import Effect, OpId, Phase, Receipt, ReceiptState, Step
 from engines.engine import Ask, Conflict, EngineError, FoundState, Refused, Transient, Unclear, Values
 from engines.kubernetes.engine import KubernetesEngine
 from engines.kubernetes.objects import kind_of, place_of
@@ -55,13 +56,20 @@ class Run:
         """True if it reached its target, False if all of it was undone."""
         try:
             for _, step in ordered(effects, self.name):
-                self.done.append(await self._step(step))
+                self.done.append(await self._retired(step) if step.phase is Phase.RETIRE else await self._step(step))
             return True
         except Failed:
             for one in reversed(self.done):
                 for step in self.engine.inverse(one.step, one.prior, one.receipt):
                     await self._step(step)
             return False
+
+    async def _retired(self, step: Step) -> Done:
+        """What fails here is tried again, never undone: everything is verified already."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(Failed):
+                return await self._step(step)
+        raise AssertionError(f"{step.key} could not be retired")
 
     async def _step(self, step: Step) -> Done:
         self.sent += 1
