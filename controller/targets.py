@@ -54,6 +54,9 @@ class HasTargets(Protocol):
     @property
     def engine_of(self) -> Mapping[str, str]: ...
 
+    @property
+    def planning(self) -> Planning: ...
+
 
 def targets_of(targets: HasTargets, only: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
     """Engine → its targets, in the order of the configuration."""

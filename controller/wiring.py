@@ -30,6 +30,7 @@ from controller.operations.rollback import RollbackDesk
 from controller.plan.resource import Allow
 from controller.review.narrative import Narrator, told_by_rules
 from controller.review.report import Narrative, Review
+from controller.runtime.attaching import Attaching
 from controller.runtime.clearances import MergedReviews
 from controller.runtime.drift import HealBudget
 from controller.runtime.ipr import Iprs
@@ -268,9 +269,9 @@ async def _open_repository(
     stack.push_async_callback(mirror.close)
     granted = settings.allow.get(repository.name)
     allow = granted.allow() if granted else Allow()
-    source = RepositorySource(
-        repository.name, mirror, Granted(targets_of(install, allow.targets), allow), worker=worker
-    )
+    granted_targets = Granted(targets_of(install, allow.targets), allow)
+    attaching = Attaching(install.planning.kinds, worker)
+    source = RepositorySource(repository.name, mirror, granted_targets, worker=worker, attaching=attaching)
     forge = _open_forge(install, repository, own, mirror, rules)
     stack.push_async_callback(forge.close)
     return _Repository(repository, mirror, source, forge, rules, _watch(repository, stop))

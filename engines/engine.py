@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
-from controller.blueprint.entry import Probe
+from controller.blueprint.entry import Entry, Probe
 from controller.blueprint.value import Output, Secret, Value, replace
 from controller.plan.health import Health
 from controller.plan.resource import Allow, Claim, Desired, Kind, Masked, ObjectKey, Snapshot
@@ -138,6 +138,26 @@ class Binding:
     clock: Callable[[], float]  # seconds, monotonic
     state_dir: Path  # for what an engine must keep between runs of one process; may not exist yet
     registries: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # host → login, password
+
+
+@runtime_checkable
+class Renders(Protocol):
+    """A kind whose resources may stand in files beside their blueprint: manifests, a chart, a kustomization."""
+
+    def sources(self, resource: Entry) -> Mapping[str, str]:
+        """Pure. Key of `specs` → the file or folder it names, as written; empty where everything stands in `specs`."""
+        ...
+
+    async def render(
+        self, resource: Entry, paths: Mapping[str, str], files: Mapping[str, bytes]
+    ) -> Mapping[str, bytes]:
+        """YAML streams by name, made of `files` (paths from the repository's root) by a confined process without
+        network. `paths`: what `sources` named, from the root. Raises InvalidInput."""
+        ...
+
+    def without_sources(self, specs: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Pure. `specs` as they read once the objects stand in them under `manifests`."""
+        ...
 
 
 class Engine(Protocol):

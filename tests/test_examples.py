@@ -164,12 +164,20 @@ def test_a_proxmox_example_is_valid_gives_its_plan_deploys_and_has_nothing_left(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_example_teaches_what_a_review_would_stop(name: str) -> None:
+async def test_no_example_teaches_what_a_review_would_stop(name: str) -> None:
     folder = read_folder(EXAMPLES / name)
-    targets = {"docker": ("docker",), "simulation": ("simulation",), "proxmox": ("pve",)}
+    targets = {
+        "docker": ("docker",),
+        "kubernetes": ("kubernetes",),
+        "proxmox": ("pve",),
+        "simulation": ("simulation",),
+    }
+    kinds = kinds_of(targets)
     for scope in folder.repository.scopes:
-        wanted = folder.wanted(scope, targets, everything_allowed(("docker", "simulation", "pve")))
-        graph = desired_graph(wanted.scope, wanted.entries, Placement(targets, kinds_of(targets), wanted.allow))
+        wanted = await folder.wanted(
+            scope, targets, everything_allowed(("docker", "kubernetes", "pve", "simulation")), kinds
+        )
+        graph = desired_graph(wanted.scope, wanted.entries, Placement(targets, kinds, wanted.allow))
         plan = Plan(scope.name, "0" * 40, (), "0" * 64, "", total=len(graph.entries), wanted=len(graph.entries))
         found = audit(ScopeView(graph, plan, {t: Snapshot() for t in wanted.allow.targets}), date.today())
         assert [f for f in found.findings if f.severity.rank >= Severity.HIGH.rank] == []

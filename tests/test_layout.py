@@ -19,6 +19,7 @@ _TOP = {
     "README.md",
     "controller",
     "engines",
+    "charts",
     "examples",
     "pyproject.toml",
     "tests",

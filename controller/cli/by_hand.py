@@ -126,16 +126,16 @@ class Hand:
             raise
         except AlmaError as e:
             planned = e
-        left = await self.desk.left(self._wanted(scope), planned)
+        left = await self.desk.left(await self._wanted(scope), planned)
         if left is None and isinstance(planned, AlmaError):
             raise planned
         return left
 
     async def _plan(self, scope: ScopeConfig) -> Planned:
-        return await self.desk.plan(self._wanted(scope))
+        return await self.desk.plan(await self._wanted(scope))
 
-    def _wanted(self, scope: ScopeConfig) -> Wanted:
-        wanted = wanted_by_hand(self.install, self.folder, scope)
+    async def _wanted(self, scope: ScopeConfig) -> Wanted:
+        wanted = await wanted_by_hand(self.install, self.folder, scope)
         if self.taking_away:
             return Wanted(wanted.scope, "destroy", (), wanted.targets, wanted.allow)
         return wanted

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from controller.blueprint.attached import own_files
 from controller.blueprint.repository import REPOSITORY_FILE, load_repository
 from controller.errors import InvalidInput
 from controller.git.credentials import configure_git
@@ -46,9 +49,26 @@ async def commit_named(mirror: Mirror, name: str) -> str:
 
 
 async def folder_at(path: Path, state: Path, ref: str) -> Folder:
-    """The folder as it was at a commit or branch."""
+    """The folder as it was at a commit or branch, read from Git objects (I35)."""
     async with repository_around(path, state) as mirror:
-        files = dict(await mirror.files(await commit_named(mirror, ref), "", SUFFIXES))
-        root = path.absolute()
-        text = files.pop(REPOSITORY_FILE, None)
-        return Folder(root, load_repository(text, default_scope=scope_name(root)), files)
+        return await _folder_of(path.absolute(), mirror, await commit_named(mirror, ref))
+
+
+async def _folder_of(root: Path, mirror: Mirror, commit: str) -> Folder:
+    """`root` names the scope where there is no alma.yaml."""
+    files = dict(await mirror.files(commit, "", SUFFIXES))
+    text = files.pop(REPOSITORY_FILE, None)
+    folder = Folder(root, load_repository(text, default_scope=scope_name(root)), files, _nothing)
+    if not any(name.endswith(SUFFIXES) for name in set(files) - set(own_files(files))):
+        return folder
+    # The mirror is closed before anything is planned, so what resources may name is read now.
+    everything = await mirror.files(commit, "", ("",))
+    return replace(folder, below=partial(_kept_below, everything))
+
+
+async def _nothing(path: str) -> Mapping[str, bytes]:
+    return {}
+
+
+async def _kept_below(files: Mapping[str, bytes], path: str) -> Mapping[str, bytes]:
+    return {n: d for n, d in files.items() if n == path or path == "." or n.startswith(f"{path}/")}

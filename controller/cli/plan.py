@@ -33,7 +33,8 @@ def validate(ctx: click.Context, path: Path, output: str) -> int:
     """
     loaded = settings_of(ctx)
     try:
-        count = _validated(read_folder(path), loaded)
+        folder = read_folder(path)
+        count = blocking(lambda: _validated(folder, loaded))
     except InvalidInput as e:
         if output == "json":
             print_json({"format": "alma.validate/v1", "valid": False, "errors": [_error(p) for p in e.problems]})
@@ -57,7 +58,7 @@ def _error(problem: object) -> dict[str, object]:
     }
 
 
-def _validated(folder: Folder, loaded: Loaded) -> int:
+async def _validated(folder: Folder, loaded: Loaded) -> int:
     """Everything that can be known without a target: schema, references, specs of every kind."""
     targets: dict[str, tuple[str, ...]] = {}
     for name, target in loaded.settings.targets.items():
@@ -65,7 +66,7 @@ def _validated(folder: Folder, loaded: Loaded) -> int:
     kinds = kinds_of(targets)
     count = 0
     for scope in folder.repository.scopes:
-        wanted = folder.wanted(scope, targets, everything_allowed(tuple(loaded.settings.targets)))
+        wanted = await folder.wanted(scope, targets, everything_allowed(tuple(loaded.settings.targets)), kinds)
         desired_graph(wanted.scope, wanted.entries, Placement(wanted.targets, kinds, wanted.allow))
         count += len(wanted.entries)
     return count
@@ -109,7 +110,7 @@ async def plan_folder(
     """One plan per scope of the folder, in the order they would be deployed in. What was `remembered` of their last
     deploy orders what is taken away, so that plan and deploy show the same."""
     planned = []
-    for wanted in [wanted_by_hand(targets, folder, scope) for scope in ordered(folder)]:
+    for wanted in [await wanted_by_hand(targets, folder, scope) for scope in ordered(folder)]:
         record = remembered.get(wanted.scope)
         planned.append((wanted, await targets.planning.plan(wanted, former_edges=record.edges if record else None)))
     return planned

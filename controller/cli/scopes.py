@@ -11,9 +11,10 @@ from controller.runtime.planning import Wanted
 from controller.targets import HasTargets, everything_allowed, targets_of
 
 
-def wanted_by_hand(targets: HasTargets, folder: Folder, scope: ScopeConfig) -> Wanted:
+async def wanted_by_hand(targets: HasTargets, folder: Folder, scope: ScopeConfig) -> Wanted:
     """What a scope of the folder wants when the caller may ask for everything. Raises InvalidInput."""
-    return folder.wanted(scope, targets_of(targets), everything_allowed(tuple(targets.engine_of)))
+    allow = everything_allowed(tuple(targets.engine_of))
+    return await folder.wanted(scope, targets_of(targets), allow, targets.planning.kinds)
 
 
 def ordered(folder: Folder, before: Mapping[str, set[str]] | None = None) -> list[ScopeConfig]:

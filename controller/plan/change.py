@@ -77,4 +77,5 @@ class Plan:
         return max((c.effect.disruption for c in self.changes), key=lambda d: d.rank, default=Disruption.NONE)
 
     def count(self, action: Action) -> int:
-        return sum(1 for c in self.changes if c.effect.action is action)
+        """How many changes have this action; a record that ALMA keeps for itself is none."""
+        return sum(1 for c in self.changes if c.effect.action is action and not c.effect.bookkeeping)

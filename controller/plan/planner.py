@@ -16,6 +16,7 @@ from controller.plan.resource import Claim, Seen, Snapshot
 from controller.plan.step import Action, Effect, Step
 
 _REMOVES = (Action.DESTROY, Action.FORGET)
+_BEFORE_ALL = -1  # the wave of records
 Effects = Mapping[str, Sequence[Effect]]  # target name → one Effect per wanted and per owned object
 
 
@@ -50,7 +51,7 @@ def make_plan(
         fingerprint=desired.fingerprint,
         edges={k: tuple(v) for k, v in edges.items()},
         notices=tuple(Notice(e.resource, e.reason) for e in everything if not e.steps and e.reason),
-        total=len(everything),
+        total=sum(1 for e in everything if not e.bookkeeping),
         wanted=sum(len(d) for d in desired.desired.values()),
     )
 
@@ -177,9 +178,11 @@ def _holder(seen: Seen) -> str:
 
 def _numbered(desired: DesiredGraph, effects: Effects, edges: Mapping[str, Sequence[str]]) -> list[Change]:
     """Kept objects in their waves, then destroys, dependents first; a destroy that frees a claim someone takes goes
-    before the taker."""
-    kept = [(t, e) for t, per in effects.items() for e in per if e.steps and e.action not in _REMOVES]
-    gone = [(t, e) for t, per in effects.items() for e in per if e.steps and e.action in _REMOVES]
+    before the taker. Records come before everything; their RETIRE is therefore the last."""
+    listed = [(t, e) for t, per in effects.items() for e in per if e.steps]
+    records = [Change(e, t, _BEFORE_ALL) for t, e in listed if e.bookkeeping]
+    kept = [(t, e) for t, e in listed if e.action not in _REMOVES and not e.bookkeeping]
+    gone = [(t, e) for t, e in listed if e.action in _REMOVES]
     changes = [Change(e, t, desired.waves.get(str(e.resource), 0)) for t, e in kept]
     last = max((c.wave for c in changes), default=-1)
     level = _dependents_first([e for _, e in gone], edges)
@@ -200,7 +203,8 @@ def _numbered(desired: DesiredGraph, effects: Effects, edges: Mapping[str, Seque
                     numbered[id(other)] = min(numbered[id(other)], limit)
     changes += [Change(e, t, numbered[id(e)]) for t, e in gone]
     shift = min((c.wave for c in changes), default=0)
-    return changes if shift >= 0 else [Change(c.effect, c.target, c.wave - shift) for c in changes]
+    shifted = changes if shift >= 0 else [Change(c.effect, c.target, c.wave - shift) for c in changes]
+    return [*records, *shifted]
 
 
 def _wanting(changes: Iterable[Change]) -> dict[tuple[str, str, str], list[tuple[Claim, int]]]:

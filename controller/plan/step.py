@@ -103,6 +103,7 @@ class Effect:
     pins: Mapping[str, str] = field(default_factory=dict)  # NAME:TAG → digest this preview resolved (Desired.pins)
     frees: frozenset[Claim] = frozenset()  # claims the object holds now and its CUT lets go
     order: int = 0  # of destroys between which no edge is known: lower first (containers, then networks, volumes)
+    bookkeeping: bool = False  # a record ALMA keeps on the target: carried out first and last, shown, never counted
 
     @property
     def irreversible(self) -> bool:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from controller.blueprint.attached import own_files
 from controller.blueprint.limits import DEFAULT_LIMITS
 from controller.blueprint.loader import check_sizes, load_scope
 from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeConfig, blueprint_files, load_repository
 from controller.errors import InvalidInput, Place, Problem
 from controller.plan.resource import Allow
+from controller.runtime.attaching import Attaching, Kinds, Read
 from controller.runtime.planning import Wanted
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -27,14 +31,19 @@ class Folder:
     root: Path
     repository: Repository
     files: Mapping[str, bytes]
+    below: Read  # files of whatever name, for resources that name some
 
-    def wanted(self, scope: ScopeConfig, targets: Mapping[str, tuple[str, ...]], allow: Allow) -> Wanted:
+    async def wanted(
+        self, scope: ScopeConfig, targets: Mapping[str, tuple[str, ...]], allow: Allow, kinds: Kinds
+    ) -> Wanted:
         """Raises InvalidInput with every mistake at its place."""
         _targets_are_known(scope, targets)
-        kept = blueprint_files(self.files, scope, self.repository.prices)
-        loaded = load_scope({f: self.files[f] for f in kept}, scope)
+        own = own_files(self.files)
+        kept = blueprint_files(own, scope, self.repository.prices)
+        loaded = load_scope({f: own[f] for f in kept}, scope)
+        entries = await Attaching(kinds).attached(loaded.entries, scope, self.below)
         content = self._content(kept)
-        return Wanted(scope.name, "worktree", loaded.entries, scope.targets or targets, allow, content, scope.outputs)
+        return Wanted(scope.name, "worktree", entries, scope.targets or targets, allow, content, scope.outputs)
 
     def _content(self, kept: tuple[str, ...]) -> str:
         digest = hashlib.sha256()
@@ -71,7 +80,23 @@ def read_folder(path: Path) -> Folder:
     except OSError as e:
         raise InvalidInput(f"{e.filename}: {e.strerror}") from e
     text = files.pop(REPOSITORY_FILE, None)
-    return Folder(root, load_repository(text, default_scope=scope_name(root)), files)
+    return Folder(root, load_repository(text, default_scope=scope_name(root)), files, partial(_below, root))
+
+
+async def _below(root: Path, path: str) -> Mapping[str, bytes]:
+    """The file at `path`, or every regular file below it; links are not followed."""
+    return await asyncio.to_thread(_read_below, root, path)
+
+
+def _read_below(root: Path, path: str) -> dict[str, bytes]:
+    start = root / path
+    if start.is_symlink() or start.is_file():
+        found = [] if start.is_symlink() else [start]
+    else:
+        found = sorted(f for f in start.rglob("*") if f.is_file() and not f.is_symlink())
+    names = [f.relative_to(root).as_posix() for f in found]
+    check_sizes({n: (root / n).lstat().st_size for n in names}, DEFAULT_LIMITS)
+    return {n: (root / n).read_bytes() for n in names}
 
 
 def scope_name(root: Path) -> str:

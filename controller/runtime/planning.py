@@ -54,8 +54,12 @@ class Planned:
                     yield seen
 
     def outputs(self) -> dict[str, Mapping[str, object]]:
-        """Resource id → what its live object tells now."""
-        return {seen.mark.resource: dict(seen.outputs) for seen in self.owned() if seen.mark}
+        """Resource id → what its live objects tell now."""
+        told: dict[str, dict[str, object]] = {}
+        for seen in self.owned():
+            if seen.mark:
+                told.setdefault(seen.mark.resource, {}).update(seen.outputs)
+        return dict(told)
 
 
 class Secrets(Protocol):

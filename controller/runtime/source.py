@@ -10,10 +10,12 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, TypeVar
 
 import orjson
 
+from controller.blueprint.attached import own_files
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
 from controller.blueprint.loader import LoadedScope, ParsedBlueprint, check_sizes, load_scope, parse_blueprint
 from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeConfig, blueprint_files, load_repository
@@ -21,6 +23,7 @@ from controller.errors import AlmaError, InvalidInput, Problem, Unreachable
 from controller.git.repository import Mirror
 from controller.plan.codec import to_json
 from controller.plan.resource import Allow
+from controller.runtime.attaching import Attaching
 from controller.runtime.parse_worker import ParseWorker
 from controller.runtime.planning import Wanted
 from controller.runtime.records import ScopeRecord
@@ -68,8 +71,10 @@ class RepositorySource:
         granted: Granted,
         default_scope: str = "default",
         worker: ParseWorker | None = None,
+        attaching: Attaching | None = None,
     ) -> None:
         self.name, self.mirror, self.granted, self._worker = name, mirror, granted, worker
+        self._attaching = attaching
         self.head: str | None = None  # of the tracked branch, at the last look
         self._default_scope = default_scope
         self._configs: _Kept[Repository] = _Kept(50)
@@ -139,12 +144,25 @@ class RepositorySource:
     async def _load(self, revision: str, scope: ScopeConfig, prices: str | None) -> LoadedScope | InvalidInput:
         try:
             files = await self._files(revision, "" if scope.path == "." else scope.path)
-            kept = {f: files[f] for f in blueprint_files(files, scope, prices)}
+            own = own_files(files)
+            kept = {f: own[f] for f in blueprint_files(own, scope, prices)}
             if revision.startswith(TREE):
                 await self._parse_apart(kept)
-            return load_scope(kept, scope, DEFAULT_LIMITS, self._parse)
+            loaded = load_scope(kept, scope, DEFAULT_LIMITS, self._parse)
+            if self._attaching is None:
+                return loaded
+            read = partial(self._below, revision)
+            return replace(loaded, entries=await self._attaching.attached(loaded.entries, scope, read))
         except InvalidInput as e:
             return e
+
+    async def _below(self, revision: str, path: str) -> Mapping[str, bytes]:
+        """The file at `path`, or every file below it, of whatever name."""
+        one = await self._file(revision, path) if "." in path.rpartition("/")[2] else None
+        if one is not None:
+            return {path: one}
+        read = self.mirror.files_of_tree if revision.startswith(TREE) else self.mirror.files
+        return await read(_object(revision), path, ("",))
 
     async def _parse_apart(self, files: Mapping[str, bytes]) -> None:
         """What a pull request brings is parsed in the worker; what the tracked branch has too is known already."""

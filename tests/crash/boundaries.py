@@ -21,11 +21,10 @@ from engines.simulation.engine import SimulationEngine
 # Before: the effect is not there yet (p1, p3). After: it is, and nobody has heard of it (p2, p4, p5, p6).
 _EFFECTS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (Journal, ("append", "erase_sealed")),
-    (SimulationEngine, ("do",)),
     (Mirror, ("push", "fetch")),
 )
 # These change nothing outside, but a process may well die here: one point each.
-_READS: tuple[tuple[type, tuple[str, ...]], ...] = ((SimulationEngine, ("prior", "find", "poll", "observe", "check")),)
+_READS = ("prior", "find", "poll", "observe", "check")
 
 
 class Boundaries:
@@ -40,14 +39,13 @@ class Boundaries:
     def count(self) -> int:
         return self.passed.total()
 
-    def watch(self) -> None:
+    def watch(self, engine: type = SimulationEngine) -> None:
         """From now on every boundary of this process counts. There is no way back: the process ends with its test."""
-        for owner, names in _EFFECTS:
+        for owner, names in (*_EFFECTS, (engine, ("do",))):
             for name in names:
                 self._wrap(owner, name, before=True)
-        for owner, names in _READS:
-            for name in names:
-                self._wrap(owner, name, before=False)
+        for name in _READS:
+            self._wrap(engine, name, before=False)
 
     def here(self, name: str) -> None:
         """One boundary."""

@@ -160,6 +160,11 @@ def portrait_text(seen: Seen) -> str:
 SAME = Seen(ObjectKey("", ""), None, None, None, Part.CURRENT, frozenset(), {}).health
 
 
+def counted(effects: Sequence[Effect]) -> list[Effect]:
+    """Without the records an engine keeps for itself."""
+    return [e for e in effects if not e.bookkeeping]
+
+
 def steps_of(effects: Sequence[Effect]) -> list[Step]:
     return [s for e in effects for s in e.steps]
 
@@ -443,7 +448,7 @@ class EngineConformance:
         await stage.harness.foreign(wanted)
         before = await stage.harness.world()
         sent = 0
-        for effect in await stage.effects((self.alone,)):
+        for effect in counted(await stage.effects((self.alone,))):
             assert effect.action is Action.CREATE
             for step in effect.steps:
                 real = step.for_run("run1")
@@ -458,7 +463,7 @@ class EngineConformance:
                 sent += 1
         assert sent
         assert await stage.harness.world() == before, "I16"
-        assert not await stage.effects(()), "nobody's object is not ours to destroy"
+        assert not counted(await stage.effects(())), "nobody's object is not ours to destroy"
         report_n(self.row, sent)
 
     async def test_a_twin_under_the_same_name_is_a_conflict(self, case: Case, stage: Stage) -> None:
@@ -544,7 +549,7 @@ class EngineConformance:
     async def test_formerly_moves_the_mark(self, stage: Stage) -> None:
         await stage.bring((self.alone,))
         owned = len(await stage.portrait())
-        (effect,) = await stage.effects((self.renamed,))
+        (effect,) = counted(await stage.effects((self.renamed,)))
         assert (effect.action, effect.fields[0].path) == (Action.UPDATE, "id")
         await stage.bring((self.renamed,))
         assert not steps_of(await stage.effects((self.renamed,)))
@@ -556,9 +561,9 @@ class EngineConformance:
         (wanted,) = stage.wanted((self.alone,))
         uid = await stage.harness.foreign(wanted)
         wrong = replace(self.alone, adopt=f"{uid[:-1]}{'0' if uid[-1] != '0' else '1'}")
-        assert [e.action for e in await stage.effects((wrong,))] == [Action.CREATE]
+        assert [e.action for e in counted(await stage.effects((wrong,)))] == [Action.CREATE]
         named = replace(self.alone, adopt=uid)
-        (effect,) = await stage.effects((named,))
+        (effect,) = counted(await stage.effects((named,)))
         assert (effect.action, effect.uid) == (Action.ADOPT, uid)
         await stage.bring((named,))
         assert not steps_of(await stage.effects((named,)))
@@ -568,10 +573,10 @@ class EngineConformance:
         kept = replace(self.alone, lifecycle=Lifecycle(on_delete=OnDelete.RETAIN))
         await stage.bring((kept,))
         before = set(await stage.harness.world())
-        (effect,) = await stage.effects(())
+        (effect,) = counted(await stage.effects(()))
         assert effect.action is Action.FORGET
         await stage.bring(())
-        assert await stage.effects(()) == ()
+        assert not counted(await stage.effects(()))
         assert before <= set(await stage.harness.world())
         seen = [s for s in (await stage.look(everything=True)).objects if s.key == effect.key]
         assert [s.mark for s in seen] == [None], "a forgotten object is foreign"
@@ -579,7 +584,7 @@ class EngineConformance:
     async def test_a_lifecycle_changes_without_touching_the_object(self, stage: Stage) -> None:
         await stage.bring((self.alone,))
         guarded = replace(self.alone, lifecycle=Lifecycle(protect=True))
-        (effect,) = await stage.effects((guarded,))
+        (effect,) = counted(await stage.effects((guarded,)))
         assert (effect.action, effect.disruption.rank) == (Action.UPDATE, 0)
         await stage.bring((guarded,))
         assert not steps_of(await stage.effects((guarded,)))

@@ -5,6 +5,7 @@ Not the executor: no journal, no retries, no waves. It sends STAGE, then each ef
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ from dataclasses import dataclass, field
 from controller.blueprint.value import Output, Value, markers
 from controller.plan.resource import Allow, ObjectKey
 from controller.plan.step import Effect, OpId, Phase, Prior, Receipt, ReceiptState, Sealed, Step, op_id
-from engines.engine import Engine, Values
+from engines.engine import Conflict, Engine, Values
 
 POLLS_MAX = 2000
+_CONFLICTS = 5
 
 
 class MemorySeal:
@@ -84,16 +86,25 @@ class Runner:
         return op_id(self.run, self.target, key, next(iter(self.numbers)))
 
     async def send(self, step: Step, resource: str = "") -> Done:
-        """prior → do → poll. Raises what the engine raises, or StepFailed."""
-        prior = await self.engine.prior(step, self.seal)
+        """prior → do → poll. Raises what the engine raises, or StepFailed. A Conflict from `do` is answered by both
+        again, at most five times in all (engine.md): a platform's own controllers write too."""
         op = self.next_op(step.key)
-        receipt = await self.engine.do(op, step, prior, self.values(), self.fence)
+        prior, receipt = await self._sent(op, step)
         done = Done(op, step, prior, await self.ended(receipt))
         self.done.append(done)
         if done.receipt.state is not ReceiptState.DONE:
             raise StepFailed(f"{step.request['call']} {step.key}: {done.receipt}")
         self.outputs.update({(resource, k): v for k, v in done.receipt.outputs.items()})
         return done
+
+    async def _sent(self, op: OpId, step: Step) -> tuple[Prior, Receipt]:
+        for _ in range(_CONFLICTS - 1):
+            prior = await self.engine.prior(step, self.seal)
+            with contextlib.suppress(Conflict):
+                return prior, await self.engine.do(op, step, prior, self.values(), self.fence)
+            await self.pause()
+        prior = await self.engine.prior(step, self.seal)
+        return prior, await self.engine.do(op, step, prior, self.values(), self.fence)
 
     async def ended(self, receipt: Receipt) -> Receipt:
         for _ in range(POLLS_MAX):

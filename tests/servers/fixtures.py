@@ -12,6 +12,7 @@ import pytest
 
 from tests.servers.dockerd import DockerDaemon
 from tests.servers.gitea import GiteaServer
+from tests.servers.kubernetes import ControlPlane
 from tests.servers.prometheus import PrometheusServer
 from tests.servers.registry import Registry
 
@@ -49,6 +50,24 @@ def gitea() -> Iterator[GiteaServer]:
     with closing(GiteaServer()) as server:
         server.start()
         yield server
+
+
+@pytest.fixture(scope="session")
+def kubernetes() -> Iterator[ControlPlane]:
+    """The control plane itself, for fixtures of a wider scope; they remove what they make."""
+    with closing(ControlPlane()) as plane:
+        plane.start()
+        yield plane
+
+
+@pytest.fixture
+def cluster(kubernetes: ControlPlane) -> Iterator[ControlPlane]:
+    """A cluster with one node and an empty namespace `prod`, for one test."""
+    kubernetes.namespace("prod")
+    yield kubernetes
+    if not kubernetes.answers():
+        kubernetes.start_api()
+    kubernetes.clean()
 
 
 @pytest.fixture(scope="session")

@@ -28,11 +28,11 @@ class NotBuilt(Exception):
 
 @dataclass(frozen=True, slots=True)
 class GoServer:
-    """One program, built from the module `tests/servers/go/NAME`, which pins every version it is made of."""
+    """One or more programs of the module `tests/servers/go/NAME`, which pins every version they are made of."""
 
     name: str
     module: str  # whose folder holds `folders`
-    package: str
+    packages: tuple[str, ...]
     tags: tuple[str, ...] = ()
     ldflags: str = "-s -w"
     folders: tuple[str, ...] = ()  # read by the program at run time, copied beside it
@@ -40,6 +40,12 @@ class GoServer:
     def flags(self) -> tuple[str, ...]:
         """The arguments of `go build` that change its result."""
         return ("-trimpath", "-buildvcs=false", f"-tags={','.join(self.tags)}", f"-ldflags={self.ldflags}")
+
+    def programs(self) -> dict[str, str]:
+        """The package of each program; one alone bears the server's name, several the names of their packages."""
+        if len(self.packages) == 1:
+            return {self.name: self.packages[0]}
+        return {package.rsplit("/", 1)[-1]: package for package in self.packages}
 
     def source(self) -> Path:
         """The folder of our module that requires it."""
@@ -50,14 +56,14 @@ class GoServer:
         digest = hashlib.sha256()
         for part in ((self.source() / "go.mod").read_bytes(), (self.source() / "go.sum").read_bytes()):
             digest.update(hashlib.sha256(part).digest())
-        digest.update("\0".join((self.name, self.package, *self.flags(), *self.folders)).encode())
+        digest.update("\0".join((self.name, *self.packages, *self.flags(), *self.folders)).encode())
         return digest.hexdigest()[:16]
 
 
 GITEA = GoServer(
     "gitea",
     "code.gitea.io/gitea",
-    "code.gitea.io/gitea",
+    ("code.gitea.io/gitea",),
     tags=("sqlite", "sqlite_unlock_notify"),
     ldflags="-s -w -X main.Version=1.26.0",
     folders=("options", "templates", "public"),
@@ -65,10 +71,22 @@ GITEA = GoServer(
 COMPOSE = GoServer(
     "compose",
     "github.com/docker/compose/v2",
-    "github.com/docker/compose/v2/cmd",
+    ("github.com/docker/compose/v2/cmd",),
     ldflags="-s -w -X github.com/docker/compose/v2/internal.Version=v2.40.3",
 )
-GO_SERVERS = (GITEA, COMPOSE)
+_KUBERNETES_VERSION = ("gitVersion=v1.34.2", "gitMajor=1", "gitMinor=34")
+KUBERNETES = GoServer(
+    "kubernetes",
+    "k8s.io/kubernetes",
+    tuple(
+        f"k8s.io/kubernetes/cmd/{program}"
+        for program in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+    ),
+    ldflags=" ".join(["-s -w", *(f"-X k8s.io/component-base/version.{part}" for part in _KUBERNETES_VERSION)]),
+)
+KWOK = GoServer("kwok", "sigs.k8s.io/kwok", ("sigs.k8s.io/kwok/cmd/kwok",), folders=("kustomize/stage",))
+HELM = GoServer("helm", "helm.sh/helm/v4", ("helm.sh/helm/v4/cmd/helm",))
+GO_SERVERS = (GITEA, COMPOSE, KUBERNETES, KWOK, HELM)
 
 
 def cache_root() -> Path:
@@ -78,13 +96,13 @@ def cache_root() -> Path:
 
 
 def built(server: GoServer) -> Path | None:
-    """The folder with the finished program (`FOLDER/NAME`), or None; builds nothing."""
+    """The folder with the finished programs (`FOLDER/PROGRAM`), or None; builds nothing."""
     folder = cache_root() / f"{server.name}-{server.fingerprint()}"
-    return folder if (folder / server.name).is_file() else None
+    return folder if all((folder / program).is_file() for program in server.programs()) else None
 
 
 def build(server: GoServer) -> Path:
-    """The folder of the finished program; builds it if it is not there. Two processes never build the same one at once.
+    """The folder of the finished programs; builds them if they are not there, never in two processes at once.
 
     Raises NotBuilt.
     """
@@ -101,7 +119,8 @@ def _build_into_place(server: GoServer) -> Path:
     final = cache_root() / f"{server.name}-{server.fingerprint()}"
     partial = Path(tempfile.mkdtemp(prefix=f"{server.name}-partial-", dir=cache_root()))
     try:
-        _go(server, "build", *server.flags(), "-o", str(partial / server.name), server.package)
+        for program, package in server.programs().items():
+            _go(server, "build", *server.flags(), "-o", str(partial / program), package)
         _copy_folders(server, partial)
         # Renamed when complete: a build that was killed leaves nothing that looks finished.
         shutil.rmtree(final, ignore_errors=True)

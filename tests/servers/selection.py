@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.servers import debian_base, dockerd, gitea, prometheus, published, registry
+from tests.servers import debian_base, dockerd, gitea, kubernetes, prometheus, published, registry
 from tests.servers.descriptions import GITHUB_API, GITHUB_WEBHOOKS, GITLAB_API, missing_of
 
 Why = str
@@ -21,11 +21,14 @@ NEEDS: dict[str, Callable[[], Why | None]] = {
     "gitea": gitea.missing,
     "github_api": missing_of(GITHUB_API, GITHUB_WEBHOOKS),
     "gitlab_api": missing_of(GITLAB_API),
+    "kubernetes": kubernetes.missing,
     "prometheus": prometheus.missing,
     "published": published.missing,
     "registry": registry.missing,
 }
-_OF_FIXTURE = {"docker_daemon": "docker", "docker_host": "docker"} | {name: name for name in NEEDS}
+_OF_FIXTURE = {"docker_daemon": "docker", "docker_host": "docker", "cluster": "kubernetes"} | {
+    name: name for name in NEEDS
+}
 _OF_MARK = {"container": ("debian", "docker")}
 _NOT_RUN = pytest.StashKey[dict[Why, list[str]]]()
 

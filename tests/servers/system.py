@@ -36,6 +36,7 @@ PACKAGES = (
     Package("apache2-utils", "htpasswd", "its accounts"),
     Package("prometheus", "promtool", "Prometheus and promtool"),
     Package("mmdebstrap", "mmdebstrap", "the base of the container image"),
+    Package("etcd-server", "etcd", "what a Kubernetes API server keeps its objects in"),
     Package("build-essential", "cc", "building Gitea"),
 )
 

@@ -61,7 +61,7 @@ def _dies(name: str, *_: object) -> None:
     os._exit(9)
 
 
-def _spins(name: str, data: bytes, limits: object, cpu_s: int) -> None:
+def _spins(read: object, name: str, data: bytes, limits: object, cpu_s: int) -> None:
     import resource  # noqa: PLC0415 - runs in the worker
 
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
