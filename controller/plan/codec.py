@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -24,52 +24,58 @@ T = TypeVar("T")
 Json = Any
 
 _TAGS: dict[str, type] = {"$secret": Secret, "$output": Output, "$text": Text, "$masked": Masked, "$sealed": Sealed}
-_TAG_OF = {cls: tag for tag, cls in _TAGS.items()}
+_PLAIN = frozenset({type(None), bool, int, float, str})
+_TAG_OF: dict[type, str] = {cls: tag for tag, cls in _TAGS.items()}
 
 
 def to_json(value: object) -> Json:
     """JSON for a dataclass of ours or any Value in it. Sets come out sorted, so equal things give equal text."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value.value if isinstance(value, Enum) else value
-    if type(value) in _TAG_OF:
-        return {_TAG_OF[type(value)]: _attributes(value)}
-    if dataclasses.is_dataclass(value):
-        return _attributes(value)
-    if isinstance(value, Mapping):
-        return {str(k): to_json(v) for k, v in value.items()}
-    if isinstance(value, frozenset | set):
-        return sorted((to_json(v) for v in value), key=str)
-    if isinstance(value, list | tuple):
-        return [to_json(v) for v in value]
-    if isinstance(value, Decimal):
-        return {"$decimal": str(value)}
-    if isinstance(value, date):
-        return {"$date": value.isoformat()}
-    raise TypeError(f"{type(value).__name__} has no JSON form here")
+    return _written(value, public=False)
 
 
 def public_json(value: object) -> Json:
     """`to_json` as digests and fingerprints see it: a secret is its reference only, whatever its value is now."""
-    return _public(to_json(value))
+    return _written(value, public=True)
 
 
-def _public(data: Json) -> Json:
-    if isinstance(data, dict):
-        if "$secret" in data:
-            return {"$secret": data["$secret"]["ref"]}
-        return {k: _public(v) for k, v in data.items()}
-    if isinstance(data, list):
-        return [_public(v) for v in data]
-    return data
+def _written(value: object, *, public: bool) -> Json:
+    kind: Any = type(value)  # hashable, which `type[object]` does not promise
+    return value if kind in _PLAIN else _writer(kind, public)(value)
+
+
+@cache
+def _writer(kind: type, public: bool) -> Callable[[Any], Json]:
+    """How values of exactly this type are written: found out once, because a plan holds hundreds of thousands."""
+
+    def write(value: object) -> Json:
+        return _written(value, public=public)
+
+    if issubclass(kind, bool | int | float | str):
+        return (lambda v: v.value) if issubclass(kind, Enum) else (lambda v: v)
+    if public and kind is Secret:
+        return lambda v: {"$secret": v.ref}
+    if dataclasses.is_dataclass(kind):
+        names = tuple(f.name for f in dataclasses.fields(kind))
+        tag = _TAG_OF.get(kind)
+        if tag is not None:
+            return lambda v: {tag: {n: write(getattr(v, n)) for n in names}}
+        return lambda v: {n: write(getattr(v, n)) for n in names}
+    if issubclass(kind, Mapping):
+        return lambda v: {str(k): write(x) for k, x in v.items()}
+    if issubclass(kind, frozenset | set):
+        return lambda v: sorted((write(x) for x in v), key=str)
+    if issubclass(kind, list | tuple):
+        return lambda v: [write(x) for x in v]
+    if issubclass(kind, Decimal):
+        return lambda v: {"$decimal": str(v)}
+    if issubclass(kind, date):
+        return lambda v: {"$date": v.isoformat()}
+    raise TypeError(f"{kind.__name__} has no JSON form here")
 
 
 def from_json(cls: type[T], data: Json) -> T:
     """The inverse of `to_json`. Raises ValueError or TypeError for data of another shape."""
     return typing.cast(T, _read(cls, data))
-
-
-def _attributes(value: Any) -> dict[str, Json]:
-    return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
 
 
 @cache

@@ -72,3 +72,8 @@ def test_exact_numbers_and_dates_stay_exact() -> None:
 def test_what_has_no_json_form_is_refused() -> None:
     with pytest.raises(TypeError, match="object"):
         to_json(object())
+
+
+def test_a_value_that_looks_like_a_tag_is_still_a_value_to_a_digest() -> None:
+    assert public_json({"$secret": "plain text"}) == {"$secret": "plain text"}
+    assert public_json({"a": (Secret("env:X", "hash"),)}) == {"a": [{"$secret": "env:X"}]}
