@@ -60,7 +60,8 @@ def test_as_sarif_and_junit_other_programs_read_the_findings(alma: Alma, infra: 
 
 def test_the_frameworks_of_the_policy_and_the_room_on_targets_are_judged(alma: Alma, tmp_path: Path) -> None:
     files = {
-        "alma.yaml": b"version: 1\nscopes: [{name: prod, path: prod}]\npolicy: {audit: {frameworks: [SOC2, ISO-9000]}}\n",
+        "alma.yaml": b"version: 1\nscopes: [{name: prod, path: prod}]\n"
+        b"policy: {audit: {frameworks: [SOC2, ISO-9000]}}\n",
         "prod/shop.yaml": GOOD.encode(),
     }
     path = tmp_path / "own.git"
