@@ -29,7 +29,7 @@ def _known(pattern: str, cause: str, *next_steps: str) -> _Known:
 
 _TABLE = (
     _known(
-        r"address already in use|port is already allocated|bind: .*in use",
+        r"address already in use|port is already allocated|bind: .{0,200}in use",
         "another process holds the port",
         "find who holds it: ss -ltnp, docker ps",
         "publish another port, or stop the other one",
@@ -41,7 +41,8 @@ _TABLE = (
         "look for a leak if it grows without end",
     ),
     _known(
-        r"imagepullbackoff|errimagepull|pull access denied|manifest (?:for .* )?(?:unknown|not found)|no such image",
+        r"imagepullbackoff|errimagepull|pull access denied|manifest (?:for .{0,200} )?(?:unknown|not found)"
+        r"|no such image",
         "the image is not there under this name, or the registry wants a login",
         "check name and tag",
         "add the registry's login to the server's configuration",
@@ -91,7 +92,7 @@ _TABLE = (
         "check that the secret's reference names the right value",
     ),
     _known(
-        r"can't lock file|lock-.*timeout|got timeout.*lock",
+        r"can't lock file|lock-.{0,200}timeout|got timeout.{0,200}lock",
         "another task of Proxmox VE holds the guest",
         "wait for that task, or look at it under the node's tasks",
     ),

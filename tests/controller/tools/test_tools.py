@@ -163,6 +163,29 @@ def _applied(folder: Path, patch: str) -> str:
     return (folder / "blueprint.yaml").read_text()
 
 
+COPIES = """\
+name: many
+provider: simulation
+resources:
+  - name: web
+    type: container
+    specs: {image: "w:1", cpu: 4, memory: 8GB, replicas: 4}
+"""
+
+
+def test_copies_and_their_size_are_not_cut_at_once_and_the_sum_is_the_true_one() -> None:
+    told = ask("optimize_costs", blueprint=COPIES, target_reduction="0.9")
+    assert len(told["recommendations"]) == 1 and not told["reached"]
+    assert told["note"] == "this is all that can be saved; the target is not reached"
+
+
+def test_what_stands_in_no_line_of_its_own_is_not_promised() -> None:
+    told = ask("optimize_costs", blueprint="name: a\ntemplate: ha-web-app\n")
+    assert told["recommendations"] == [] and told["savings"] == "0.00" and told["patch"] == ""
+    with pytest.raises(InvalidInput, match="used names wbe"):
+        ask("optimize_costs", blueprint=SHOP, used={"wbe": {"cpu": 0.1}})
+
+
 def test_optimize_takes_no_more_than_it_must() -> None:
     small, large = (ask("optimize_costs", blueprint=SHOP, target_reduction=t)["savings"] for t in ("0.10", "0.50"))
     assert Decimal(small) < Decimal(large)
