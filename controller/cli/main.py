@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "review": ("controller.cli.review:review", "The whole pull request comment, offline."),
     "rules": ("controller.cli.rules:rules", "What a review looks for, and by which clause."),
     "templates": ("controller.cli.templates:group", "Starters with parameters, and what they become."),
+    "tools": ("controller.cli.tools:group", "Answers from rules, prices, templates and arithmetic."),
     "status": ("controller.cli.readings:status", "Sync, health and what waits, per scope."),
     "drift": ("controller.cli.readings:drift", "What is not as it was left, and since when."),
     "history": ("controller.cli.readings:history", "Runs, newest first."),

@@ -16,6 +16,8 @@ from controller.cli.show import print_json
 from controller.errors import InvalidInput, Place, Problem, Unreachable
 from controller.git.repository import Mirror
 from controller.plan.codec import to_json
+from controller.review.compliance import Compliance
+from controller.review.finding import WaivedFinding
 from controller.review.junit import junit
 from controller.review.markdown import comment
 from controller.review.plan_text import plan_json
@@ -139,7 +141,20 @@ def _scope(scope: ScopeReview) -> Json:
         "refused": scope.refused,
         "unreadable": scope.unreadable,
         "waits": list(scope.waits),
+        "score": str(scope.audit.score) if scope.audit else None,
+        "waived": [{**to_json(w.finding), "reason": w.waiver.reason, "by": w.waiver.by} for w in _waived(scope)],
+        "compliance": {c.framework: _framework(c) for c in scope.compliance},
+        "capacity": [{**to_json(load), "after": load.after} for load in scope.loads],
     }
+
+
+def _waived(scope: ScopeReview) -> tuple[WaivedFinding, ...]:
+    return scope.audit.waived if scope.audit else ()
+
+
+def _framework(found: Compliance) -> Json:
+    controls = {c.id: {"status": c.state.value, "evidence": c.evidence} for c in found.controls}
+    return {"status": found.state.value, "controls": controls}
 
 
 def _cost(scope: ScopeReview) -> Json:
@@ -149,5 +164,8 @@ def _cost(scope: ScopeReview) -> Json:
         "after": str(scope.cost.total_after),
         "change": str(scope.cost.delta),
         "currency": scope.cost.currency,
+        "low": None if scope.cost.low is None else str(scope.cost.low),
+        "high": None if scope.cost.high is None else str(scope.cost.high),
+        "co2_kg": None if scope.cost.co2_kg is None else str(scope.cost.co2_kg),
         "unpriced": [{"resource": r, "why": why} for r, why in scope.cost.unpriced],
     }

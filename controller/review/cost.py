@@ -129,6 +129,11 @@ def _watts(book: PriceBook, size: Sizing) -> Decimal:
     return one * size.copies
 
 
+def monthly(book: PriceBook, entry: Entry) -> Decimal:
+    """What one resource costs in an ordinary month; 0 where it has no price."""
+    return _price(book, sizing(entry)) or ZERO
+
+
 def _line(book: PriceBook, resource: str, before: Sizing | None, after: Sizing | None) -> CostLine:
     basis = (after or before or Sizing()).text()
     return CostLine(resource, _price(book, before), _price(book, after), basis)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from controller.review.capacity import Load, amount_text, together
 from controller.review.compliance import Compliance, ComplianceState, Control, frameworks_text
 from controller.review.fitting import fit
-from controller.review.inert import Markdown, cell, code, prose_cell
+from controller.review.inert import Markdown, cell, code
 from controller.review.report import Review
+from controller.review.wording import many
 
 _FULL = 0.9  # from here on the fold says it
 _STATES: Mapping[ComplianceState, str] = {
@@ -71,4 +72,17 @@ def _line(scope: str, found: Compliance) -> Markdown:
 def _control_row(framework: str, control: Control) -> Markdown:
     icon = f"{_STATES[control.state]} {control.state.value}"
     name = f"{cell(control.id)} {control.title}"
-    return Markdown(f"| {framework} | {name} | {icon} | {prose_cell(control.evidence)} |")
+    return Markdown(f"| {framework} | {name} | {icon} | {_evidence(control)} |")
+
+
+def _evidence(control: Control) -> str:
+    """Who looked, and the first thing found of each sort, with its place."""
+    said = [many(len(control.checked), "rule") + " looked"]
+    sorts = (("finding", control.findings), ("waived", tuple(w.finding for w in control.accepted)))
+    for word, findings in sorts:
+        if findings:
+            first = findings[0]
+            where = f" {cell(f'{first.place.file}:{first.place.line}')}" if first.place else ""
+            count = many(len(findings), word) if word == "finding" else f"{len(findings)} {word}"
+            said.append(f"{count}: {cell(first.rule)} at {cell(first.resource)}{where}")
+    return "<br>".join(said)

@@ -124,9 +124,8 @@ def _disks(entry: Entry) -> Iterator[tuple[str, int | None]]:
     if size is not None:
         yield name, size_bytes(first(size, "size") if isinstance(size, Mapping) else size)
     for disk in _further(entry):
-        given = first(disk, "size") if isinstance(disk, Mapping) else disk
         own = first(disk, "class", "storage_class") if isinstance(disk, Mapping) else None
-        yield (own.lower() if isinstance(own, str) else name), size_bytes(given)
+        yield (own.lower() if isinstance(own, str) else name), size_bytes(_size_of(disk))
 
 
 def _of_objects(entry: Entry) -> Sizing:
@@ -135,10 +134,11 @@ def _of_objects(entry: Entry) -> Sizing:
     for m in manifests(entry):
         claim = first(m.body, "spec.resources.requests.storage") if m.kind == "PersistentVolumeClaim" else None
         disks += size_bytes(claim) or 0
-        copies = copies_written if isinstance(copies_written := m.get("spec.replicas"), int) else 1
+        written = m.get("spec.replicas")
+        copies = written if isinstance(written, int) else 1
         for c in m.lasting:
-            asked = [first(c.spec, f"resources.requests.{n}", f"resources.limits.{n}") for n in ("cpu", "memory")]
-            one_cpu, one_memory = millicores(asked[0]), size_bytes(asked[1])
+            one_cpu = millicores(first(c.spec, "resources.requests.cpu", "resources.limits.cpu"))
+            one_memory = size_bytes(first(c.spec, "resources.requests.memory", "resources.limits.memory"))
             if one_cpu is None or one_memory is None:
                 return Sizing(unknown=f"{m.name} requests no {'cpu' if one_cpu is None else 'memory'}")
             cpu, memory = cpu + one_cpu * copies, memory + one_memory * copies
@@ -154,11 +154,10 @@ def _further(entry: Entry) -> Iterator[Value]:
         if isinstance(value, list | tuple):
             yield from value
         elif isinstance(value, Mapping):
-            named = [value] if "size" in value else [v for v in value.values() if first_size(v) is not None]
-            yield from named
+            yield from [value] if "size" in value else [v for v in value.values() if _size_of(v) is not None]
 
 
-def first_size(disk: Value) -> Value:
+def _size_of(disk: Value) -> Value:
     """The size of a disk that is written as a map, or alone; None for a disk made from an image."""
     return first(disk, "size") if isinstance(disk, Mapping) else disk
 

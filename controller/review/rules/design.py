@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date
 
+import networkx
+
 from controller.blueprint.entry import Entry, Lifecycle, OnDelete, Tolerated
 from controller.blueprint.value import Secret, markers
 from controller.errors import Place
@@ -88,12 +90,16 @@ def single_point_of_failure(view: ScopeView) -> Iterator[Hit]:
 )
 def circular_exposure(view: ScopeView) -> Iterator[Hit]:
     open_ = {(e.blueprint, e.name): e for e in view.of(RUNNING) if any(p.everywhere for p in ports(e))}
-    calls = {key: dict(_called(e, open_)) for key, e in open_.items()}
+    calls: networkx.DiGraph[tuple[str, str]] = networkx.DiGraph()
     for key, entry in open_.items():
-        for other, path in calls[key].items():
-            if key in calls[other]:
-                text = f"it and {other[1]} are both published and call each other"
-                yield hit(entry, path, text, "publish one of the two, or let one direction go through a queue")
+        calls.add_edges_from((key, other, {"path": path}) for other, path in _called(entry, open_))
+    for ring in networkx.strongly_connected_components(calls):
+        for key in sorted(ring) if len(ring) > 1 else ():
+            other = min(set(calls.successors(key)) & ring)
+            names = ", ".join(sorted(name for _, name in ring - {key}))
+            text = f"it and {names} are published and call each other"
+            fix = "publish one of them, or let one direction go through a queue"
+            yield hit(open_[key], calls.edges[key, other]["path"], text, fix)
 
 
 def _called(entry: Entry, known: Mapping[tuple[str, str], Entry]) -> Iterator[tuple[tuple[str, str], str]]:

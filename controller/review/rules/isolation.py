@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from controller.blueprint.entry import Entry
 from controller.review.finding import Severity
-from controller.review.rules.controls import ACCESS, SEGMENTS
-from controller.review.rules.coverage import CONTAINER, CONTAINERS, GUESTS, LXC
+from controller.review.rules.controls import ACCESS
+from controller.review.rules.coverage import CONTAINER, CONTAINERS
 from controller.review.rules.rule import Hit, Reason, Rule, Sample, hit, rule
 from controller.review.rules.specs import Mount, flag, items, mounts, text
 
@@ -253,43 +253,6 @@ def may_gain_privileges(entry: Entry) -> Iterator[Hit]:
         yield hit(entry, "specs.security_opt", "may gain privileges", fix)
 
 
-@rule(
-    "privileged-lxc",
-    Severity.HIGH,
-    Reason.PRIVILEGE,
-    "Privileged system container",
-    why="Its root is the root of the Proxmox node once it leaves the container.",
-    source="Proxmox VE Administration Guide, Container Security Considerations",
-    kinds=LXC,
-    controls=ACCESS,
-    bad=Sample({"cpu": 1, "unprivileged": False}, type="lxc"),
-    good=Sample({"cpu": 1, "unprivileged": True}, type="lxc"),
-)
-def privileged_lxc(entry: Entry) -> Iterator[Hit]:
-    if entry.specs.get("unprivileged") is False:
-        yield hit(entry, "specs.unprivileged", "is a privileged container", "unprivileged: true")
-
-
-@rule(
-    "guest-firewall-off",
-    Severity.MEDIUM,
-    Reason.EXPOSURE,
-    "Guest without firewall",
-    why="Every port that listens inside is reachable from its whole network.",
-    source="Proxmox VE Administration Guide, Firewall",
-    kinds=GUESTS,
-    controls=SEGMENTS,
-    bad=Sample({"cpu": 1, "firewall": False}, type="vm"),
-    good=Sample({"cpu": 1, "firewall": True}, type="vm"),
-)
-def guest_firewall_off(entry: Entry) -> Iterator[Hit]:
-    for part, where in (("specs", entry.specs), ("network", entry.network)):
-        given = where.get("firewall")
-        off = given is False or (isinstance(given, Mapping) and given.get("enable") is False)
-        if off:
-            yield hit(entry, f"{part}.firewall", "has its firewall switched off", "firewall: true")
-
-
 RULES: tuple[Rule, ...] = (
     privileged,
     runtime_socket,
@@ -302,6 +265,4 @@ RULES: tuple[Rule, ...] = (
     host_device,
     runs_as_root,
     may_gain_privileges,
-    privileged_lxc,
-    guest_firewall_off,
 )

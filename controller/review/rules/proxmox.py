@@ -213,6 +213,43 @@ def guest_card_unfiltered(entry: Entry) -> Iterator[Hit]:
             yield hit(entry, path, "has no firewall on this card", "add firewall=1")
 
 
+@rule(
+    "privileged-lxc",
+    Severity.HIGH,
+    Reason.PRIVILEGE,
+    "Privileged system container",
+    why="Its root is the root of the Proxmox node once it leaves the container.",
+    source="Proxmox VE Administration Guide, Container Security Considerations",
+    kinds=LXC,
+    controls=ACCESS,
+    bad=Sample({"cpu": 1, "unprivileged": False}, type="lxc"),
+    good=Sample({"cpu": 1, "unprivileged": True}, type="lxc"),
+)
+def privileged_lxc(entry: Entry) -> Iterator[Hit]:
+    if entry.specs.get("unprivileged") is False:
+        yield hit(entry, "specs.unprivileged", "is a privileged container", "unprivileged: true")
+
+
+@rule(
+    "guest-firewall-off",
+    Severity.MEDIUM,
+    Reason.EXPOSURE,
+    "Guest without firewall",
+    why="Every port that listens inside is reachable from its whole network.",
+    source="Proxmox VE Administration Guide, Firewall",
+    kinds=GUESTS,
+    controls=SEGMENTS,
+    bad=Sample({"cpu": 1, "firewall": False}, type="vm"),
+    good=Sample({"cpu": 1, "firewall": True}, type="vm"),
+)
+def guest_firewall_off(entry: Entry) -> Iterator[Hit]:
+    for part, where in (("specs", entry.specs), ("network", entry.network)):
+        given = where.get("firewall")
+        off = given is False or (isinstance(given, Mapping) and given.get("enable") is False)
+        if off:
+            yield hit(entry, f"{part}.firewall", "has its firewall switched off", "firewall: true")
+
+
 RULES: tuple[Rule, ...] = (
     guest_raw_arguments,
     lxc_raw_configuration,
@@ -225,4 +262,6 @@ RULES: tuple[Rule, ...] = (
     lxc_shell_console,
     guest_password_login,
     guest_card_unfiltered,
+    privileged_lxc,
+    guest_firewall_off,
 )

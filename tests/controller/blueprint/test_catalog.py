@@ -28,7 +28,7 @@ from engines.registry import engine_names
 TOLD = {
     "simple-web-app": ("low", 3, 100, 200),
     "ha-web-app": ("medium", 8, 300, 500),
-    "microservices-k8s": ("high", 16, 800, 1500),
+    "microservices-k8s": ("high", 15, 800, 1500),
     "postgres-ha": ("medium", 6, 400, 700),
     "data-pipeline": ("high", 12, 600, 1200),
     "ml-training": ("high", 10, 1000, 3000),

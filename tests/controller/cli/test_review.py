@@ -44,7 +44,8 @@ def test_as_json_it_has_plans_findings_cost_and_statuses(alma: Alma, infra: Path
     assert told["plans"][0]["format"] == "alma.plan/v1"
     assert told["scopes"][0]["digest"] == told["plans"][0]["digest"]
     assert {line["context"] for line in told["statuses"]} >= {"alma/plan", "alma/audit", "alma/cost", "alma/deploy"}
-    assert set(told["cost"]["infra-git"]) == {"before", "after", "change", "currency", "unpriced"}
+    assert set(told["cost"]["infra-git"]) >= {"before", "after", "low", "high", "change", "currency", "unpriced"}
+    assert 0 <= float(told["scopes"][0]["score"]) <= 10
     assert all({"rule", "severity", "resource", "place", "scope"} <= set(f) for f in told["findings"])
 
 
@@ -55,6 +56,27 @@ def test_as_sarif_and_junit_other_programs_read_the_findings(alma: Alma, infra: 
     said = alma("review", infra, "--base", "main", "--head", "better", "-o", "junit")
     assert said.code == 0
     assert ElementTree.fromstring(said.out).tag == "testsuites"
+
+
+def test_the_frameworks_of_the_policy_and_the_room_on_targets_are_judged(alma: Alma, tmp_path: Path) -> None:
+    files = {
+        "alma.yaml": b"version: 1\nscopes: [{name: prod, path: prod}]\n"
+        b"policy: {audit: {frameworks: [SOC2, ISO-9000]}}\n",
+        "prod/shop.yaml": GOOD.encode(),
+    }
+    path = tmp_path / "own.git"
+    base = found_repository(path, "main", files, "begin", AUTHOR)
+    repo = pygit2.Repository(str(path))
+    more = GOOD.replace("memory: 64MB", "memory: 2GB").replace("1.0", "1.1")
+    repo.references.create("refs/heads/more", commit_files(repo, base, {"prod/shop.yaml": more.encode()}, "m", AUTHOR))
+    told = json.loads(alma("review", path, "--base", "main", "--head", "more", "-o", "json").out)
+    (scope,) = told["scopes"]
+    assert scope["problems"] == [] and not scope["refused"], scope
+    assert set(scope["compliance"]) == {"SOC2"}
+    assert scope["compliance"]["SOC2"]["controls"]["CC1.1"]["status"] == "not assessable"
+    assert [(load["measure"], load["change"]) for load in scope["capacity"] if load["change"]]
+    shown = alma("review", path, "--base", "main", "--head", "more").out
+    assert "<summary>Compliance: SOC2 " in shown and "<summary>Capacity" in shown
 
 
 def test_a_blocked_verdict_is_exit_4(alma: Alma, infra: Path) -> None:

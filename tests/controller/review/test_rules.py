@@ -10,7 +10,7 @@ from datetime import date
 import pytest
 
 from controller.blueprint.document import read_document
-from controller.blueprint.entry import Waived
+from controller.blueprint.entry import Entry, Waived
 from controller.blueprint.node import plain
 from controller.errors import Place
 from controller.plan.graph import DesiredGraph
@@ -164,3 +164,14 @@ def test_a_finding_never_repeats_the_secret() -> None:
     specs = {**PRIVILEGED, "env": [f"TOKEN={secret}"], "labels": {"x": secret}, "command": ["run", "--token", secret]}
     found = [f for f in audit(view(entry(specs=specs)), TODAY).findings if f.rule == "plain-secret"]
     assert len(found) == 3 and secret not in str(found)
+
+
+def test_a_ring_of_published_services_is_found_however_long_it_is() -> None:
+    def calls(name: str, port: int, other: str | None) -> Entry:
+        specs = {"image": "app:1", "ports": [f"{port}:80"], "env": {"PEER_URL": f"http://{other}:80"} if other else {}}
+        return entry(name, specs=specs)
+
+    ring = [calls("a", 8081, "b"), calls("b", 8082, "c"), calls("c", 8083, "a"), calls("d", 8084, "a")]
+    view = ScopeView(DesiredGraph("prod", tuple(ring), {}), plan())
+    rule = next(r for r in RULES if r.id == "circular-exposure")
+    assert [f.resource for f in rule.findings(view)] == ["prod/shop/a", "prod/shop/b", "prod/shop/c"]
