@@ -35,7 +35,7 @@ from controller.runtime.clearances import MergedReviews
 from controller.runtime.drift import HealBudget
 from controller.runtime.ipr import Iprs
 from controller.runtime.ipr_runs import IprRuns
-from controller.runtime.judging import Judging
+from controller.runtime.judging import Judging, Serving
 from controller.runtime.loop import Loop, Rates
 from controller.runtime.parse_worker import ParseWorker
 from controller.runtime.push_status import PushStatuses, belongs_to_push
@@ -124,6 +124,15 @@ class _Repository:
     watch: Callable[[], AsyncIterator[str]] | None = field(default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """What plans scopes and carries their runs out."""
+
+    reconciler: Reconciler
+    reverts: RevertPulls
+    serving: Serving
+
+
 async def build_controller(
     install: Install,
     environment: Mapping[str, str],
@@ -141,19 +150,39 @@ async def build_controller(
     stack.callback(worker.close)
     opened = [await _open_repository(install, r, own, stack, stop, worker) for r in settings.repositories]
     by_name = {r.settings.name: r for r in opened}
-    sources = {name: r.source for name, r in by_name.items()}
-    forges = {name: r.forge for name, r in by_name.items()}
-    git = GitSource(sources)
-    serving = replace(serving_of(install), observe_only="serving with --observe: nothing is applied" if observe else "")
+    git = GitSource({name: r.source for name, r in by_name.items()})
     queue = WorkQueue(install.clock)
     spreading = Spreading(queue)
+    running = _running(install, by_name, git, spreading, observe=observe)
+    about = Context(install.records, queue, install.executor, install.clock, {n: r.rules for n, r in by_name.items()})
+    rollbacks = RollbackDesk(about, git)
+    reviewing = Reviewing(install.planning, install.records, narrator)
+    spreading.iprs.update({n: _iprs(install, r, about, rollbacks, reviewing) for n, r in by_name.items()})
+    forges = {name: r.forge for name, r in by_name.items()}
+    alone = replace(standalone(install, "controller"), serving=running.serving)
+    orphans = OrphanDesk(about, alone, targets_of(install))
+    return Controller(
+        install,
+        _loop(install, by_name, git, spreading, running, queue),
+        Desk(about, PullDesk(about, forges), rollbacks, orphans, _doctor(about, install)),
+        queue,
+        forges,
+        {n: r.mirror for n, r in by_name.items()},
+        tuple(r.watch for r in opened if r.watch),
+    )
+
+
+def _running(
+    install: Install, by_name: Mapping[str, _Repository], git: GitSource, spreading: Spreading, *, observe: bool
+) -> _Running:
+    serving = replace(serving_of(install), observe_only="serving with --observe: nothing is applied" if observe else "")
     clearances = MergedReviews(install.records, git)
     places = {name: Place(r.source, r.forge, r.settings.branch) for name, r in by_name.items()}
     reverts = RevertPulls(places, install.clock, spreading.revert_due)
     settling = Settling(install.records, install.log, spreading, reverts, clearances, install.clock)
-    values = StepFiller(install.records, install.secrets, install.key.unseal, _allow_of(install.records, sources))
     budgets = Budgets(HealBudget(install.clock), HealBudget(install.clock))
     judging = Judging(install.records, git, clearances, serving, budgets.heals, install.clock)
+    allow_of = _allow_of(install.records, {name: r.source for name, r in by_name.items()})
     runs = ScopeRuns(
         source=git,
         planning=install.planning,
@@ -161,7 +190,7 @@ async def build_controller(
         executor=install.executor,
         records=install.records,
         settling=settling,
-        values=values,
+        values=StepFiller(install.records, install.secrets, install.key.unseal, allow_of),
         lease=install.leases.take,
         new_id=new_id,
         budgets=budgets,
@@ -180,43 +209,45 @@ async def build_controller(
         new_id=new_id,
         clock=install.clock,
         metrics=install.metrics,
-        intervals=_intervals(settings),
+        intervals=_intervals(install.settings),
     )
-    about = Context(install.records, queue, install.executor, install.clock, {n: r.rules for n, r in by_name.items()})
-    rollbacks = RollbackDesk(about, git)
-    reviewing = Reviewing(install.planning, install.records, narrator)
-    for name, repository in by_name.items():
-        spreading.iprs[name] = Iprs(
-            repository=repository.source,
-            forge=repository.forge,
-            reviewing=reviewing,
-            answering=CommentDesk(about, rollbacks, repository.forge, _rules_at_forge(repository)),
-            records=install.records,
-            clock=install.clock,
-            metrics=install.metrics,
-            install=install.id,
-            branch=repository.settings.branch,
-            runs=IprRuns(install.records, repository.source, lambda scope: queue.is_busy(f"scope:{scope}")),
-        )
-    looks = {
-        name: RepositoryLook(
-            source=r.source,
-            forge=r.forge,
-            branch=r.settings.branch,
-            records=install.records,
-            queue=queue,
-            nudge=install.executor.nudge,
-        )
-        for name, r in by_name.items()
-    }
+    return _Running(reconciler, reverts, serving)
+
+
+def _iprs(
+    install: Install, repository: _Repository, about: Context, rollbacks: RollbackDesk, reviewing: Reviewing
+) -> Iprs:
+    return Iprs(
+        repository=repository.source,
+        forge=repository.forge,
+        reviewing=reviewing,
+        answering=CommentDesk(about, rollbacks, repository.forge, _rules_at_forge(repository)),
+        records=install.records,
+        clock=install.clock,
+        metrics=install.metrics,
+        install=install.id,
+        branch=repository.settings.branch,
+        runs=IprRuns(install.records, repository.source, lambda scope: about.queue.is_busy(f"scope:{scope}")),
+    )
+
+
+def _loop(
+    install: Install,
+    by_name: Mapping[str, _Repository],
+    git: GitSource,
+    spreading: Spreading,
+    running: _Running,
+    queue: WorkQueue,
+) -> Loop:
+    settings = install.settings
     rate = settings.reconcile.scope_rate
-    loop = Loop(
+    return Loop(
         queue=queue,
-        reconciler=reconciler,
-        repositories=looks,
+        reconciler=running.reconciler,
+        repositories={name: _look(install, r, queue) for name, r in by_name.items()},
         iprs=spreading.iprs,
         pushes={n: PushStatuses(n, r.forge, install.records) for n, r in by_name.items()},
-        reverts=LateReverts(install.records, reverts, spreading.run_moved),
+        reverts=LateReverts(install.records, running.reverts, spreading.run_moved),
         retention=Retention(install.records, git, install.clock, Keep(settings.keep.days, settings.keep.runs)),
         engines=install.engines,
         new_id=new_id,
@@ -225,11 +256,17 @@ async def build_controller(
         rates=Rates(rate.per_minute, rate.burst),
         interval_s=float(settings.reconcile.interval),
     )
-    orphans = OrphanDesk(about, replace(standalone(install, "controller"), serving=serving), targets_of(install))
-    desk = Desk(about, PullDesk(about, forges), rollbacks, orphans, _doctor(about, install))
-    mirrors = {n: r.mirror for n, r in by_name.items()}
-    watches = tuple(r.watch for r in opened if r.watch)
-    return Controller(install, loop, desk, queue, forges, mirrors, watches)
+
+
+def _look(install: Install, repository: _Repository, queue: WorkQueue) -> RepositoryLook:
+    return RepositoryLook(
+        source=repository.source,
+        forge=repository.forge,
+        branch=repository.settings.branch,
+        records=install.records,
+        queue=queue,
+        nudge=install.executor.nudge,
+    )
 
 
 def _intervals(settings: Settings) -> Intervals:
