@@ -281,3 +281,44 @@ async def test_the_engine_speaks_to_both_versions(tmp_path: Path) -> None:
             await driver.bring()
             assert cluster.guests() == {}
             await driver.engine.close()
+
+
+async def test_a_guest_is_asked_to_end_and_cut_off_only_where_the_plan_says_so(
+    driver: Driver, report_n: Report
+) -> None:
+    await driver.bring(vm())
+    driver.cluster.root.control("guest", vmid=driver.cluster.vmid("prod-shop-it"), agent="deaf")
+    with pytest.raises(StepFailed, match="got timeout"):
+        await driver.bring()
+    assert driver.guest()["running"], "nobody said that it may be cut off"
+    forced = vm(specs={**VM, "stop": {"timeout": "20s", "force": True}})
+    (effect,) = await driver.effects(forced)
+    assert [(c.path, c.after) for c in effect.fields] == [("stop.cut_off_s", 20)]
+    await driver.bring(forced)
+    (effect,) = await driver.effects()
+    assert effect.reason == "cut off if it does not end within 20 s"
+    await driver.bring()
+    assert driver.cluster.guests() == {}
+    report_n(ROW, 1)
+
+
+async def test_an_undo_goes_back_to_the_snapshot_where_the_policy_says_so(driver: Driver, report_n: Report) -> None:
+    for rollback in (False, True):
+        shot = {"snapshot": {"rollback": True} if rollback else True}
+        await driver.bring(vm(specs={**VM, **shot}))
+        before, already = driver.config(), len(driver.cluster.changes())
+        driver.cluster.root.control("faults", on="task", type="qmstart", kind="fail", text="no such bridge")
+        effects = await driver.effects(vm(specs={**VM, "cpu": 4, **shot}))
+        sent = len(driver.runner.done)
+        with pytest.raises(StepFailed, match="no such bridge"):
+            await driver.runner.apply(effects)
+        await driver.runner.undo(driver.runner.done[sent:-1])
+        after = driver.config()
+        assert {k: after[k] for k in ("cores", "scsi0", "memory")} == {
+            k: before[k] for k in ("cores", "scsi0", "memory")
+        }
+        assert driver.guest()["running"]
+        assert driver.guest()["snapshots"] == {}
+        paths = [c["path"].rpartition("/")[2] for c in driver.cluster.changes()[already:]]
+        assert ("rollback" in paths) is rollback
+        report_n("B4 proxmox half-done create", 1)
