@@ -2,8 +2,8 @@
 
 The marker is an HTML comment, so that the web interface, which shows notes as Markdown, does not show it. It names
 install, scope, resource, the last op, the op that made the object (`born`), lifecycle, how a guest may be taken down
-when its entry is gone, and the paths that were set; no value of a spec and no hash of one (I27). Secret paths stand with
-the reference they were filled from, so that another reference is seen as a change.
+when its entry is gone, and the paths that were set; no value of a spec and no hash of one (I27). Secret paths stand
+with the reference they were filled from, so that another reference is seen as a change.
 """
 
 from __future__ import annotations

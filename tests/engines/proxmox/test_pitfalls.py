@@ -134,6 +134,8 @@ async def test_06_a_long_clone_is_waited_for_by_its_task_and_found_again(driver:
     assert receipt.state is ReceiptState.RUNNING
     again = await driver.cluster.engine().find(OpId("longclone111"), clone)
     assert again.receipt and again.receipt.task == receipt.task, "the next process takes the task up"
+    with pytest.raises(Transient, match="being made"):
+        await driver.steps(base, vm(specs={"clone": "base"}))
     driver.cluster.advance(300)
     half = await driver.engine.poll(receipt)
     assert (half.state, half.progress) == (ReceiptState.RUNNING, 50)
