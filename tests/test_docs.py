@@ -145,8 +145,7 @@ def test_what_is_said_of_compose_is_what_the_engine_takes() -> None:
 
 
 def test_what_is_said_of_a_proxmox_target_is_what_the_engine_takes() -> None:
-    told = sorted(rows("Key of a target"))
-    assert told == sorted((f"`{key}`", meaning) for key, meaning in SCHEMES.items())
+    assert rows("Key of a target") == [(f"`{key}`", meaning) for key, meaning in SCHEMES.items()]
     role = " ".join(sorted({right for rights in ROLE.values() for right in rights}))
     assert f'pveum role add Alma --privs "{role}"' in README.read_text()
 

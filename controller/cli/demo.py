@@ -16,6 +16,7 @@ import click
 
 from controller.cli.docker_shop import DEFAULT_IMAGE, docker_shop
 from controller.cli.live_status import follow
+from controller.cli.proxmox_shop import proxmox_shop
 from controller.cli.scenery import Scenery, SimulatedShop
 from controller.cli.session import blocking, machine_targets
 from controller.cli.stage import set_up
@@ -29,10 +30,10 @@ _ENDS = (signal.SIGINT, signal.SIGTERM)
 @click.command()
 @click.option(
     "--engine",
-    type=click.Choice(["simulation", "docker"]),
+    type=click.Choice(["simulation", "docker", "proxmox"]),
     default="simulation",
     show_default=True,
-    help="docker: real containers on the host of DOCKER_HOST, or of the local socket.",
+    help="docker: real containers on the host of DOCKER_HOST, or of the local socket. proxmox: an emulated cluster.",
 )
 @click.option("--image", help=f"With docker: an image with busybox's httpd.  [default: {DEFAULT_IMAGE}]")
 @click.option("--once", is_flag=True, help="End after the last step; exit 0 only if every step came out as told.")
@@ -45,13 +46,19 @@ def demo(engine: str, image: str | None, once: bool) -> int:
     if image and engine != "docker":
         raise click.UsageError("--image goes with --engine docker")
     folder = Path(tempfile.mkdtemp(prefix="alma-demo-"))
-    scenery = _on_docker(image or DEFAULT_IMAGE) if engine == "docker" else _simulated(folder)
+    scenery = _scenery(engine, folder, image or DEFAULT_IMAGE)
     try:
         return blocking(lambda: _demo(folder, scenery, once))
     except asyncio.CancelledError:
         raise click.Abort from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scenery(engine: str, folder: Path, image: str) -> AbstractAsyncContextManager[Scenery]:
+    if engine == "docker":
+        return _on_docker(image)
+    return proxmox_shop(folder) if engine == "proxmox" else _simulated(folder)
 
 
 @asynccontextmanager

@@ -84,7 +84,9 @@ class Call:
 
 
 def at(*parts: str | int) -> str:
-    """A path of these parts, each quoted: no name can lead to another path."""
+    """A path of these parts, each quoted: no name can lead to another path. Raises ValueError for `.` and `..`."""
+    if any(str(p) in ("", ".", "..") for p in parts):
+        raise ValueError(f"{parts} is no path")
     return "/" + "/".join(quote(str(p), safe=":@!") for p in parts)
 
 

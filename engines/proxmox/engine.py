@@ -22,6 +22,7 @@ from engines.proxmox.client import Client, at
 from engines.proxmox.health import Checker
 from engines.proxmox.kinds import KINDS
 from engines.proxmox.lookup import Lookup
+from engines.proxmox.polling import Poller
 from engines.proxmox.preview import Match
 from engines.proxmox.reader import Reader
 from engines.proxmox.rights import held, missing
@@ -39,7 +40,8 @@ class ProxmoxEngine:
         self._binding = binding
         self._client = client
         self._reader = Reader(client, binding.install, binding.clock)
-        self._lookup = Lookup(client, self._reader, binding.install, binding.clock)
+        self._lookup = Lookup(client, self._reader, binding.install)
+        self._poller = Poller(client, self._reader, binding.clock)
         self._calls = Calls(client, self._reader, self._lookup, binding.install)
         self._checker = Checker(client, self._reader, binding.install, binding.clock)
         self._surveyor = Surveyor(client, self._reader, binding.install)
@@ -102,7 +104,7 @@ class ProxmoxEngine:
 
     async def poll(self, receipt: Receipt) -> Receipt:
         """Asks once."""
-        return await self._lookup.poll(receipt)
+        return await self._poller.poll(receipt)
 
     async def find(self, op: OpId, step: Step) -> Found:
         """What became of `op`."""

@@ -15,6 +15,7 @@ from controller.errors import Problem
 from controller.plan.resource import Desired, Expanding, Kind, ObjectKey, ResourceId
 from engines.proxmox import guest, others, policy
 from engines.proxmox.guest_specs import ContainerSpecs, GuestSpecs, Strict, VmSpecs
+from engines.proxmox.wanted import birth, wanted
 
 Expanded = tuple[tuple[Desired, ...], tuple[Problem, ...]]
 Model = TypeVar("Model", bound=Strict)
@@ -77,7 +78,7 @@ class GuestKind:
         specs, wrong = parsed(self._model, resource)
         if specs is None:
             return (), tuple(problems + wrong)
-        fields = guest.wanted(specs)
+        fields = wanted(specs)
         problems += _refused(resource, policy.named(_placed(specs, fields), about.allow))
         problems += _markers_problems(resource, fields) + self._probe_problems(resource)
         born, needs, more = self._references(resource, specs, about)
@@ -98,7 +99,7 @@ class GuestKind:
         self, entry: Entry, specs: GuestSpecs, about: Expanding
     ) -> tuple[dict[str, Value], tuple[str, ...], list[Problem]]:
         """What it is made from: a guest of this blueprint is named by its resource, another one by its vmid."""
-        born = guest.birth(specs)
+        born = birth(specs)
         source = specs.clone
         if source is None:
             return born, (), []

@@ -1,9 +1,9 @@
 """Ownership on a cluster: the tag `alma`, and one marker line in an object's notes beside what people wrote. Pure.
 
 The marker is an HTML comment, so that the web interface, which shows notes as Markdown, does not show it. It names
-install, scope, resource, the last op, the op that made the object (`born`), lifecycle, and the paths that were set; no
-value of a spec and no hash of one (I27). Secret paths stand with the reference they were filled from, so that another
-reference is seen as a change.
+install, scope, resource, the last op, the op that made the object (`born`), lifecycle, how a guest may be taken down
+when its entry is gone, and the paths that were set; no value of a spec and no hash of one (I27). Secret paths stand
+with the reference they were filled from, so that another reference is seen as a change.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Marker:
     mark: Mark
     born: str = ""
     refs: Mapping[str, str] = field(default_factory=dict)  # secret path → reference it was filled from
+    cut_off_s: int = 0  # a shutdown may end in a stop after so many seconds; 0: never
 
 
 def read(notes: str, install: str) -> Marker | None:
@@ -53,7 +54,9 @@ def _marker(said: Mapping[str, object], install: str) -> Marker | None:
         return None
     lifecycle = MarkLifecycle(said.get("p") == 1, OnDelete(str(said.get("d", OnDelete.DESTROY))))
     mark = Mark(install, scope, resource, op, lifecycle, frozenset(map(str, paths)), frozenset(map(str, refs)))
-    return Marker(mark, str(said.get("b", "")), {str(k): str(v) for k, v in refs.items()})
+    cut_off_s = said.get("k", 0)
+    known = {str(k): str(v) for k, v in refs.items()}
+    return Marker(mark, str(said.get("b", "")), known, cut_off_s if type(cut_off_s) is int else 0)
 
 
 def line(marker: Marker) -> str:
@@ -70,6 +73,8 @@ def line(marker: Marker) -> str:
         said["f"] = sorted(mark.fields)
     if marker.refs:
         said["x"] = dict(sorted(marker.refs.items()))
+    if marker.cut_off_s:
+        said["k"] = marker.cut_off_s
     text = json.dumps(said, separators=(",", ":"))
     if _UNSAFE.search(text):
         # A name may hold two hyphens in a row, which would end an HTML comment: JSON has another way to write one.

@@ -97,6 +97,7 @@ def seen_guest(read: Read, key: ObjectKey, install: str) -> Seen:
     fields = read.fields()
     if marker:
         fields |= {f"refs.{p}": r for p, r in marker.refs.items()}
+        fields |= {"stop.cut_off_s": marker.cut_off_s} if marker.cut_off_s else {}
     lock = read.now.get("lock") or read.row.get("lock")
     return Seen(
         key=key,

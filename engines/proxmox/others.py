@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from controller.blueprint.value import Value
 from controller.plan.resource import Fields
 from engines.proxmox import marks
-from engines.proxmox.guest_specs import StorageName, Strict, notes
+from engines.proxmox.guest_specs import Strict
+from engines.proxmox.words import StorageName, notes
 
 POOL, BACKUP, IMAGE = "proxmox/pool", "proxmox/backup-job", "proxmox/image"
 COMMENT_MAX = 512  # of a backup job, marker included

@@ -178,6 +178,9 @@ def with_id(desired: Desired, seen: Seen, changed: tuple[FieldChange, ...]) -> t
         moved.append(FieldChange("lifecycle.protect", before.protect, after.protect))
     if before.on_delete != after.on_delete:
         moved.append(FieldChange("lifecycle.on_delete", str(before.on_delete), str(after.on_delete)))
+    cut_before, cut_after = seen.fields.get("stop.cut_off_s") or 0, steps.cut_off_s(desired.private.get("stop"))
+    if cut_before != cut_after:
+        moved.append(FieldChange("stop.cut_off_s", cut_before, cut_after))
     return (*moved, *changed)
 
 
@@ -272,7 +275,9 @@ def _destroyed(seen: Seen, mark: Mark, base: Effect) -> Effect:
             " set protection: false in an earlier commit"
         )
     target = Target(seen.key, mark.resource, seen)
-    stop = {"timeout_s": 60, "force": False}
+    # How it may be taken down stood in the entry that is gone, and stands in the marker still.
+    cut_off_s = seen.fields.get("stop.cut_off_s")
+    stop = {"timeout_s": cut_off_s or 60, "force": bool(cut_off_s)}
     sent = [steps.power(target, Call.SHUTDOWN, stop)] if seen.fields.get("running") else []
     lost = tuple(
         f"{p.removeprefix('disks.').removeprefix('mounts.').removesuffix('.storage')} on {v}"
@@ -285,6 +290,7 @@ def _destroyed(seen: Seen, mark: Mark, base: Effect) -> Effect:
     return replace(
         base,
         disruption=Disruption.DATA_LOSS,
+        reason=f"cut off if it does not end within {cut_off_s} s" if cut_off_s and sent else "",
         lost=lost,
         steps=(*sent, steps.destroy(target)),
         frees=frozenset(c for c in seen.claims if c.amount == 0 and c.value[:5] != "vmid/"),

@@ -11,15 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from controller.blueprint.value import Value
 from controller.plan.resource import Gap, ObjectKey, Seen, Snapshot
 from engines.engine import Ask, Refused, Transient
 from engines.proxmox import guest, observe, others
 from engines.proxmox.client import Client, NotFound, at
 from engines.proxmox.listing import Listing, Row, label, tagged
 from engines.proxmox.observe import KIND_OF, Read
+from engines.proxmox.rights import sees
 
 SETTLED_S = 30.0  # as long after one of our own writes the list may still tell the power from before
 _SIGNATURE = ("node", "type", "name", "status", "tags", "maxmem", "maxcpu", "maxdisk", "lock", "template")
@@ -228,11 +227,6 @@ _HIDDEN: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def sees(paths: Mapping[str, Any], right: str, path: str) -> bool:
-    """True if `/access/permissions` grants `right` on `path` or above it, to everything below."""
-    return any(isinstance(p := paths.get(where), dict) and p.get(right) for where in ("/", path))
-
-
 def image_parts(key: ObjectKey, listing: Listing, preferred: str | None) -> tuple[str, str, str]:
     """An image's volume, storage and the node to ask. Raises Refused when no node that is up sees its storage."""
     volume, _, written = key.name.partition("@")
@@ -261,6 +255,3 @@ def _unreached(listing: Listing) -> list[Gap]:
     online = set(listing.online())
     gone = sorted({(str(r["node"]), str(r["type"])) for r in listing.guests.values() if str(r["node"]) not in online})
     return [Gap(KIND_OF[kind], f"node {node} is down", within=node) for node, kind in gone]
-
-
-Fields = Mapping[str, Value]

@@ -1,7 +1,7 @@
 """What an API token may do, and what it lacks, each with the command that mends it. Pure.
 
 The role `Alma` is the least that this engine's calls need; `PVEAuditor` on / lets it see everything, so that what it
-does not see is surely not there (I9).
+does not see is surely not there (I9). A role on a nearer path takes the place of one above it, so `Alma` sees, too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 _SEEING = ("VM.Audit", "Pool.Audit", "Datastore.Audit", "Sys.Audit")
 _GUESTS = (
+    "VM.Audit",
     "VM.Allocate",
     "VM.Clone",
     "VM.Config.CDROM",
@@ -27,9 +28,9 @@ _GUESTS = (
 )
 ROLE: Mapping[str, tuple[str, ...]] = {
     "/vms": _GUESTS,
-    "/storage": ("Datastore.AllocateSpace", "Datastore.AllocateTemplate"),
+    "/storage": ("Datastore.Audit", "Datastore.AllocateSpace", "Datastore.AllocateTemplate"),
     "/sdn": ("SDN.Use",),
-    "/pool": ("Pool.Allocate",),
+    "/pool": ("Pool.Audit", "Pool.Allocate"),
 }
 
 
@@ -42,7 +43,7 @@ def missing(paths: Mapping[str, Any], release: str) -> tuple[str, ...]:
     """What the engine's kinds need and this token lacks."""
     found = []
     for right in _SEEING:
-        if not _has(paths, right, "/"):
+        if not sees(paths, right, "/"):
             found.append(f"{right} on /: pveum acl modify / --tokens 'USER@REALM!TOKENID' --roles PVEAuditor")
     for path, rights in ROLE.items():
         if lacking := [r for r in rights if not _anywhere(paths, r)]:
@@ -57,8 +58,9 @@ def _all() -> list[str]:
     return sorted({right for rights in ROLE.values() for right in rights})
 
 
-def _has(paths: Mapping[str, Any], right: str, path: str) -> bool:
-    rights = paths.get(path)
+def sees(paths: Mapping[str, Any], right: str, path: str) -> bool:
+    """True if `/access/permissions` grants `right` on `path`, there or from above, to everything below."""
+    rights = paths.get(path, paths.get("/"))
     return isinstance(rights, dict) and bool(rights.get(right))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from controller.blueprint.units import shown_size
 from controller.blueprint.value import Value
 from controller.plan.resource import Desired, ObjectKey, Seen
-from engines.engine import Refused
+from engines.engine import Refused, Transient
 from engines.proxmox import guest
 from engines.proxmox.client import Client, Taken, at
 from engines.proxmox.listing import Listing
@@ -69,6 +69,7 @@ class Surveyor:
         probed = 0
         for step in range(size):
             vmid = low + (start + step) % size
+            _not_half_made(vmid, listing)
             if vmid in chosen or vmid in listing.guests:
                 continue
             if await self._free(vmid):
@@ -115,6 +116,15 @@ class Surveyor:
                 " may list it there"
             )
         return Source(read.vmid, read.node, guest.live(read.kind, read.then), read.then.get("template") == "1")
+
+
+def _not_half_made(vmid: int, listing: Listing) -> None:
+    """A placeholder bears neither name nor marker: it may be this very guest, whose making nobody remembers."""
+    row = listing.guests.get(vmid)
+    if row is not None and row["node"] in listing.online():
+        lock = row.get("lock")
+        if lock in ("create", "clone") or "name" not in row:
+            raise Transient(f"vmid {vmid} on {row['node']} is being made; it is looked at again when that is over")
 
 
 def _vmid_of(found: Sequence[Match], desired: Desired, name: str) -> int | None:

@@ -69,7 +69,13 @@ def mark_request(desired: Desired, fields: Fields | None = None) -> dict[str, Va
         "on_delete": str(desired.lifecycle.on_delete),
         "fields": tuple(sorted(desired.fields if fields is None else fields)),
         "refs": refs(desired.fields),
+        "cut_off_s": cut_off_s(desired.private.get("stop")),
     }
+
+
+def cut_off_s(stop: Value) -> int:
+    """After how many seconds a guest is cut off that does not end by itself; 0: never."""
+    return int(str(stop["timeout_s"])) if isinstance(stop, Mapping) and stop.get("force") else 0
 
 
 @dataclass(frozen=True, slots=True)

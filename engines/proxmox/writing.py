@@ -30,7 +30,7 @@ def marker_of(said: Request, install: str, op: str, born: str) -> Marker:
     lifecycle = MarkLifecycle(bool(said["protect"]), OnDelete(str(said["on_delete"])))
     paths, refs = frozenset(map(str, said["fields"])), {str(k): str(v) for k, v in said["refs"].items()}
     mark = Mark(install, str(said["scope"]), str(said["resource"]), op, lifecycle, paths, frozenset(refs))
-    return Marker(mark, born, refs)
+    return Marker(mark, born, refs, int(said.get("cut_off_s") or 0))
 
 
 def creation(
@@ -128,6 +128,7 @@ def renewed(notes: str, install: str, op: str) -> str:
         "on_delete": str(marker.mark.lifecycle.on_delete),
         "fields": marker.mark.fields,
         "refs": marker.refs,
+        "cut_off_s": marker.cut_off_s,
     }
     return marks.with_marker(notes, marker_of(said, install, op, marker.born))
 

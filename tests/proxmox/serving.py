@@ -62,6 +62,7 @@ class Serving:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         asyncio.run_coroutine_threadsafe(self._listener.close(), self._loop).result(timeout=10)
+        asyncio.run_coroutine_threadsafe(_drained(), self._loop).result(timeout=10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
         self._loop.close()
@@ -72,6 +73,16 @@ class Serving:
     def url(self) -> str:
         """Where it answers, without a path."""
         return f"{'https' if self._context else 'http'}://127.0.0.1:{self.port}"
+
+
+async def _drained() -> None:
+    """Waits for handshakes that a client has broken off, which no listener knows of yet: the loop must not end before
+    their sockets are closed."""
+    waiting = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    if waiting:
+        await asyncio.wait(waiting, timeout=5)
+    for _ in range(10):  # a transport is closed in one round of the loop, its socket in a later one
+        await asyncio.sleep(0)
 
 
 def certificate() -> tuple[ssl.SSLContext, bytes]:

@@ -82,6 +82,10 @@ class Driver:
         found: dict[str, str] = self.cluster.guests()[str(self.cluster.vmid(name))]["config"]
         return found
 
+    def guest(self, name: str = "prod-shop-it") -> Any:
+        """What the cluster holds of a guest beside its configuration."""
+        return self.cluster.guests()[str(self.cluster.vmid(name))]
+
     def base(self, name: str = "prod-shop-it") -> str:
         """Path of a guest in the API."""
         vmid = self.cluster.vmid(name)

@@ -134,6 +134,8 @@ async def test_06_a_long_clone_is_waited_for_by_its_task_and_found_again(driver:
     assert receipt.state is ReceiptState.RUNNING
     again = await driver.cluster.engine().find(OpId("longclone111"), clone)
     assert again.receipt and again.receipt.task == receipt.task, "the next process takes the task up"
+    with pytest.raises(Transient, match="being made"):
+        await driver.steps(base, vm(specs={"clone": "base"}))
     driver.cluster.advance(300)
     half = await driver.engine.poll(receipt)
     assert (half.state, half.progress) == (ReceiptState.RUNNING, 50)
@@ -281,3 +283,42 @@ async def test_the_engine_speaks_to_both_versions(tmp_path: Path) -> None:
             await driver.bring()
             assert cluster.guests() == {}
             await driver.engine.close()
+
+
+async def test_a_guest_is_asked_to_end_and_cut_off_only_where_the_plan_says_so(
+    driver: Driver, report_n: Report
+) -> None:
+    await driver.bring(vm())
+    driver.cluster.root.control("guest", vmid=driver.cluster.vmid("prod-shop-it"), agent="deaf")
+    with pytest.raises(StepFailed, match="got timeout"):
+        await driver.bring()
+    assert driver.guest()["running"], "nobody said that it may be cut off"
+    forced = vm(specs={**VM, "stop": {"timeout": "20s", "force": True}})
+    (effect,) = await driver.effects(forced)
+    assert [(c.path, c.after) for c in effect.fields] == [("stop.cut_off_s", 20)]
+    await driver.bring(forced)
+    (effect,) = await driver.effects()
+    assert effect.reason == "cut off if it does not end within 20 s"
+    await driver.bring()
+    assert driver.cluster.guests() == {}
+    report_n(ROW, 1)
+
+
+async def test_an_undo_goes_back_to_the_snapshot_where_the_policy_says_so(driver: Driver, report_n: Report) -> None:
+    for rollback in (False, True):
+        shot = {"snapshot": {"rollback": True} if rollback else True}
+        await driver.bring(vm(specs={**VM, **shot}))
+        before, already = driver.config(), len(driver.cluster.changes())
+        driver.cluster.root.control("faults", on="task", type="qmstart", kind="fail", text="no such bridge")
+        effects = await driver.effects(vm(specs={**VM, "cpu": 4, **shot}))
+        sent = len(driver.runner.done)
+        with pytest.raises(StepFailed, match="no such bridge"):
+            await driver.runner.apply(effects)
+        await driver.runner.undo(driver.runner.done[sent:-1])
+        after, kept = driver.config(), ("cores", "scsi0", "memory")
+        assert [after[k] for k in kept] == [before[k] for k in kept]
+        assert driver.guest()["running"]
+        assert driver.guest()["snapshots"] == {}
+        paths = [c["path"].rpartition("/")[2] for c in driver.cluster.changes()[already:]]
+        assert ("rollback" in paths) is rollback
+        report_n("B4 proxmox half-done create", 1)
