@@ -17,6 +17,7 @@ _TOP = {
     "Containerfile",
     "Makefile",
     "README.md",
+    "charts",
     "controller",
     "engines",
     "examples",

@@ -67,7 +67,7 @@ class Attaching:
 
     def _kind(self, entry: Entry) -> Renders | None:
         providers = [entry.provider] if entry.provider else list(self.kinds)
-        found = (self.kinds.get(p, {}).get(entry.type) for p in providers)
+        found: list[object] = [self.kinds.get(p, {}).get(entry.type) for p in providers]
         return next((k for k in found if isinstance(k, Renders)), None)
 
     async def _documents(self, streams: Mapping[str, bytes]) -> Mapping[str, Documents]:

@@ -141,8 +141,8 @@ async def test_a_chart_sees_nothing_of_our_environment(monkeypatch: pytest.Monke
 async def test_a_kustomization_is_built_with_its_bases() -> None:
     found = await attached(entry("it", specs={"kustomize": "k8s/prod", "root": "k8s"}), KUSTOMIZATION)
     assert names(found) == ["ConfigMap prod/prod-it"]
-    (body,) = found.specs["manifests"]  # type: ignore[misc] # a list of objects
-    assert body["data"] == {"x": "prod"}
+    (one,) = expand([found])[0]
+    assert one.fields["data.x"] == "prod"
 
 
 @pytest.mark.parametrize(
