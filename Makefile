@@ -34,7 +34,7 @@ help:
 	@printf '  %-24s %s\n' \
 	  'make demo ARGS=--once' 'the whole story on simulated hosts: plan, deploy, drift, undo; without ARGS it goes on' \
 	  'make test' 'every check: servers, lint, all tests; what cannot run here is listed at the end' \
-	  'make bench' 'measure against Docker Compose and print the table' \
+	  'make bench' 'measure against Docker Compose and kubectl and print the table' \
 	  'make lint' 'style, types and the layers of the code' \
 	  'make fmt' 'format the code' \
 	  'make image BASE=IMAGE' 'the container image, from wheels pinned by hash' \
@@ -53,7 +53,7 @@ test: environment
 
 bench: environment
 	@$(RUN) python -m tests.servers.system
-	@$(RUN) python -m tests.servers.build compose
+	@$(RUN) python -m tests.servers.build compose kubernetes kwok helm
 	@$(RUN) python -m tests.bench $(ARGS)
 
 lint: environment

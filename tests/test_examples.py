@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import tarfile
 import time
 from collections.abc import Iterator
@@ -29,13 +30,16 @@ from controller.targets import everything_allowed, kinds_of
 from tests.engines.proxmox.cluster import Cluster, emulated
 from tests.servers.busybox_image import root_file_system
 from tests.servers.dockerd import DockerDaemon
+from tests.servers.kubernetes import BROKEN_IMAGE, ControlPlane
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NAMES = sorted(p.name for p in EXAMPLES.iterdir() if p.is_dir())
-ON_DOCKER, ON_PROXMOX = (
-    [n for n in NAMES if f"provider: {p}" in "".join(f.read_text() for f in (EXAMPLES / n).rglob("*.yaml"))]
-    for p in ("docker", "proxmox")
+_TEXTS = {n: "".join(p.read_text() for p in (EXAMPLES / n).rglob("*.yaml")) for n in NAMES}
+ON_KUBERNETES, ON_PROXMOX, _WITH_DOCKER = (
+    [n for n in NAMES if f"provider: {p}" in _TEXTS[n]] for p in ("kubernetes", "proxmox", "docker")
 )
+ON_DOCKER = [n for n in _WITH_DOCKER if n not in ON_KUBERNETES]
+ON_NOTHING = sorted({*NAMES} - {*_WITH_DOCKER, *ON_KUBERNETES, *ON_PROXMOX})
 _DIGEST = re.compile(r"Digest: [0-9a-f]{12}")
 _SECRETS = {"APP_DB_PASSWORD": "a-password", "APP_WIKI_PASSWORD": "a-password"}
 # Image → (what it listens on, the paths it answers).
@@ -119,7 +123,8 @@ def in_order(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_there_are_examples_for_docker_and_for_nothing_installed() -> None:
     assert len(ON_DOCKER) >= 3
-    assert len({*NAMES} - {*ON_DOCKER, *ON_PROXMOX}) >= 2
+    assert len(ON_NOTHING) >= 2
+    assert ON_KUBERNETES and ON_PROXMOX
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -132,13 +137,13 @@ def test_an_example_is_told_in_a_readme_and_shows_its_plan(name: str) -> None:
 
 
 @pytest.mark.usefixtures("target")
-@pytest.mark.parametrize("name", sorted(set(NAMES) - set(ON_PROXMOX)))
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*ON_KUBERNETES, *ON_PROXMOX}))
 def test_an_example_is_valid(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "valid" in alma(capsys, "validate", str(EXAMPLES / name))
 
 
 @pytest.mark.usefixtures("target")
-@pytest.mark.parametrize("name", sorted({*NAMES} - {*ON_DOCKER, *ON_PROXMOX}))
+@pytest.mark.parametrize("name", ON_NOTHING)
 def test_a_simulated_example_gives_its_plan_deploys_and_has_nothing_left(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,6 +166,48 @@ def test_a_proxmox_example_is_valid_gives_its_plan_deploys_and_has_nothing_left(
 ) -> None:
     assert "valid" in alma(capsys, "validate", str(EXAMPLES / name))
     in_order(name, capsys)
+
+
+@pytest.mark.docker
+@pytest.mark.kubernetes
+def test_an_example_on_two_engines_is_one_outcome_on_both(
+    docker_target: DockerDaemon, cluster: ControlPlane, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Plan as written, deployed, nothing left; then a change that fails on one engine is undone on both."""
+    (name,) = ON_KUBERNETES
+    folder = tmp_path / "shop"
+    shutil.copytree(EXAMPLES / name, folder)
+    cluster.namespace("shop")
+    targets = {
+        "edge": {"engine": "docker", "url": docker_target.url},
+        "main": {"engine": "kubernetes", "kubeconfig": str(cluster.kubeconfig), "namespace": "default"},
+    }
+    server = tmp_path / "server.json"
+    server.write_text(json.dumps({"targets": targets, "reconcile": {"health_timeout": "30s"}}))
+    config = ("--config", str(server))
+    assert "valid" in alma(capsys, *config, "validate", str(folder))
+    assert shown(alma(capsys, *config, "plan", str(folder))) == (EXAMPLES / name / "plan.txt").read_text()
+    alma(capsys, *config, "deploy", str(folder), "--yes")
+    after = alma(capsys, *config, "plan", str(folder), "--detailed-exitcode")
+    assert "0 to create, 0 to update, 0 to recreate, 0 to destroy" in after
+    before = _both(docker_target, cluster)
+    shop = folder / "shop.yaml"
+    good = shop.read_text()
+    shop.write_text(good.replace("64MB", "96MB", 1).replace("nginxinc/nginx-unprivileged:1.27-alpine", BROKEN_IMAGE))
+    assert run([*config, "deploy", str(folder), "--yes"]) == 1
+    assert "ImagePullBackOff" in capsys.readouterr().err
+    assert _both(docker_target, cluster) == before, "one outcome: the Docker host too is as it was"
+    shop.write_text(good)
+    assert "0 to update" in alma(capsys, *config, "plan", str(folder), "--detailed-exitcode")
+
+
+def _both(host: DockerDaemon, cluster: ControlPlane) -> tuple[int, str]:
+    """Memory of the container, image of the Deployment."""
+    (container,) = host.api.containers()
+    deployment = cluster.get("deployment", "shop-shop-web", "shop")
+    assert deployment is not None
+    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    return host.api.inspect_container(container["Id"])["HostConfig"]["Memory"], image
 
 
 @pytest.mark.parametrize("name", NAMES)

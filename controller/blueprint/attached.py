@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,8 +37,20 @@ def own_files(files: Mapping[str, bytes]) -> dict[str, bytes]:
     return {
         path: data
         for path, data in files.items()
-        if not any(path.startswith(root) for root in roots) and not all(p.search(data) for p in _MANIFEST)
+        if not any(path.startswith(root) for root in roots) and not _is_manifest(path, data)
     }
+
+
+def _is_manifest(path: str, data: bytes) -> bool:
+    if not path.endswith(".json"):
+        return all(p.search(data) for p in _MANIFEST)
+    if b'"apiVersion"' not in data:
+        return False
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return False  # whoever reads it as a blueprint says what is wrong
+    return isinstance(found, dict) and {"apiVersion", "kind"} <= found.keys()
 
 
 def parse_documents(file: str, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Documents:

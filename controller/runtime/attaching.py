@@ -67,11 +67,8 @@ class Attaching:
 
     def _kind(self, entry: Entry) -> Renders | None:
         providers = [entry.provider] if entry.provider else list(self.kinds)
-        for provider in providers:
-            kind: object = self.kinds.get(provider, {}).get(entry.type)
-            if isinstance(kind, Renders):
-                return kind
-        return None
+        found: list[object] = [self.kinds.get(p, {}).get(entry.type) for p in providers]
+        return next((k for k in found if isinstance(k, Renders)), None)
 
     async def _documents(self, streams: Mapping[str, bytes]) -> Mapping[str, Documents]:
         if self.worker is None:

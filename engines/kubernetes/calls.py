@@ -12,7 +12,7 @@ from controller.blueprint.value import Value, replace
 from controller.plan.diff import covers
 from controller.plan.resource import Mark, ResourceId
 from controller.plan.step import Fence, OpId, Prior, Receipt, ReceiptState, Sealed, Step
-from engines.engine import Conflict, Refused, Transient, Values
+from engines.engine import Conflict, EngineError, Refused, Transient, Values
 from engines.kubernetes import inventory, lookup, marks, policy, shape
 from engines.kubernetes.client import APPLY, MERGE, Client, NotFound, apply_params
 from engines.kubernetes.client import Call as Request
@@ -49,15 +49,14 @@ class Calls:
             found = await self._client.write(op, call)
         except NotFound as error:
             # Its kind or namespace may be on its way; the object itself would be made by the apply.
-            if verb is Call.APPLY and prior.uid is None:
-                raise Transient(str(error), retry_after_s=1.0) from None
-            raise
+            coming = verb is Call.APPLY and prior.uid is None
+            return await self._earlier(op, step, Transient(str(error), retry_after_s=1.0) if coming else error)
         except Conflict as error:
             return await self._earlier(op, step, error)
         return lookup.done(op, found, step.key)
 
-    async def _earlier(self, op: OpId, step: Step, error: Conflict) -> Receipt:
-        """A 409: our own earlier request, or somebody else's object."""
+    async def _earlier(self, op: OpId, step: Step, error: EngineError) -> Receipt:
+        """Refused as a conflict: our own earlier request did it already, or it is somebody else's object."""
         found = await self._lookup.find(op, step)
         if found.receipt is None:
             raise error

@@ -37,6 +37,8 @@ _load_file: Any = kube_config.load_kube_config
 _load_service_account: Any = kube_config.load_incluster_config
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _IN_A_POD = "KUBERNETES_SERVICE_HOST"
+# Server-side apply answers 500 to a body that its schema does not know.
+_NEVER = re.compile(r"failed to create typed patch object|not declared in schema")
 _WEBHOOK_DOWN = re.compile(r"(?i)failed (calling|to call) webhook|context deadline exceeded")
 
 
@@ -85,6 +87,7 @@ class Client:
         self._settings = settings
         self._redact = redact
         self._api: ApiClient | None = None
+        self._left: ApiClient | None = None  # the session before, with calls that may still be under way
         self._namespace = ""
         self._opening = asyncio.Lock()
         self._under_way: dict[str, asyncio.Task[Json]] = {}
@@ -136,9 +139,10 @@ class Client:
         """Gives the connections back."""
         for task in list(self._under_way.values()):
             task.cancel()
-        if self._api is not None:
-            await self._api.close()  # type: ignore[no-untyped-call] # the client has no types
-            self._api = None
+        for session in (self._api, self._left):
+            if session is not None:
+                await session.close()  # type: ignore[no-untyped-call] # the client has no types
+        self._api = self._left = None
 
     def text(self, text: str) -> str:
         """`text` without secrets."""
@@ -187,22 +191,26 @@ class Client:
         self._namespace = loader.current_context["context"].get("namespace") or "default"
 
     async def _send(self, call: Call) -> Json:
+        used = await self._session()
         try:
             return await self._once(call)
         except _Unauthorized:
             # Nothing was done. A token that has run out may have a successor where it was read from.
-            await self._reopen()
+            await self._reopen(used)
         try:
             return await self._once(call)
         except _Unauthorized:
             text = "the cluster does not accept our credentials; renew the kubeconfig or token of this target"
             raise self._error(Refused, text) from None
 
-    async def _reopen(self) -> None:
+    async def _reopen(self, used: ApiClient) -> None:
+        """A new session in place of `used`, once, whoever notices; others may still be in a call on the old one."""
         async with self._opening:
-            old, self._api = self._api, None
-        if old is not None:
-            await old.close()  # type: ignore[no-untyped-call] # the client has no types
+            if self._api is not used:
+                return
+            gone, self._left, self._api = self._left, used, None
+        if gone is not None:
+            await gone.close()  # type: ignore[no-untyped-call] # the client has no types
 
     async def _once(self, call: Call) -> Json:
         total_s = WRITE_TIMEOUT_S if call.writes else READ_TIMEOUT_S
@@ -260,6 +268,10 @@ class Client:
             causes = (status.get("details") or {}).get("causes") or ()
             told = tuple((str(c.get("field", "")), self._redact(str(c.get("message", "")))) for c in causes)
             return Invalid(self._redact(text), told)
+        if code == 409 and call.method == "GET":
+            return self._error(Transient, text)  # a read conflicts with nothing: something on the way says so
+        if code == 500 and _NEVER.search(text):
+            return self._error(Refused, text)
         if code in _ERRORS:
             return self._error(_ERRORS[code], text)
         if code == 429 or code == 503 or _WEBHOOK_DOWN.search(text):

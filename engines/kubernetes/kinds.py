@@ -9,7 +9,7 @@ from controller.blueprint.names import did_you_mean, natural_name, shown
 from controller.blueprint.value import Value
 from controller.errors import Problem
 from controller.plan.resource import Desired, Expanding, Kind, ObjectKey
-from engines.kubernetes import observe, policy, rendering
+from engines.kubernetes import hooks, observe, policy, rendering
 from engines.kubernetes.manifests import ManifestError, manifests
 from engines.kubernetes.mapped import NetworkKind, StorageKind, WorkloadKind
 from engines.kubernetes.objects import group_kind, key_of
@@ -40,7 +40,11 @@ class ManifestKind:
             found = manifests(resource.specs)
         except ManifestError as error:
             return (), (resource.problem(f"specs.{error.path}".rstrip("."), error.reason),)
+        found = tuple(one for one in found if not hooks.is_left_out(one.body))
         problems = [*_probe_problems(resource), *_unknown(resource)]
+        if hooks.unordered([one.body for one in found]):
+            text = "its hooks before an install have different weights, and only one stage; give them one weight"
+            problems.append(resource.problem("specs", text))
         if not found and not problems:
             problems.append(resource.problem("specs", "there is no object in it"))
         objects = []

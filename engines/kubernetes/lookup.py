@@ -61,12 +61,11 @@ class Lookup:
         return found
 
     async def prior(self, step: Step, seal: Seal) -> Prior:
-        """What stands there now. Raises Conflict if it is not what the step expects."""
-        found = await self.named(step.key, self.user(step), _version(step))
+        """What stands there now. Raises Conflict if it is not what the step expects. What must be absent is not looked
+        for: the request itself can only create, which no reading before it could promise."""
         if step.expects.absent:
-            if found is not None:
-                raise Conflict(f"{step.key} is there already (uid {uid_of(found)})")
             return Prior()
+        found = await self.named(step.key, self.user(step), _version(step))
         if step.request.get("made_by"):
             mine = found is not None and marks.op_of(found) == step.request["made_by"]
             return Prior(uid=uid_of(found)) if found is not None and mine else Prior()

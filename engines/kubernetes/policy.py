@@ -132,11 +132,6 @@ def kind_allowed(kind: str, allow: Allow) -> bool:
     return any(fnmatchcase(kind, p) for p in allow.option("kubernetes.kinds"))
 
 
-def is_cluster_kind(kind: str, allow: Allow, namespaced: bool = True) -> bool:
-    """True for a kind without namespaces, as far as that is known without asking: built in, or a definition's scope."""
-    return kind in CLUSTER_KINDS or not namespaced
-
-
 def fenced(body: Mapping[str, Value], settings: Settings) -> list[Refusal]:
     """What lies outside the namespaces that the target itself is limited to."""
     metadata = body.get("metadata")

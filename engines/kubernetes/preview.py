@@ -14,7 +14,7 @@ from controller.plan.diff import covers, holds_secret, three_way, without
 from controller.plan.resource import Desired, MarkLifecycle, ObjectKey, ResourceId, Seen, Snapshot
 from controller.plan.step import Action, Effect, Expect, FieldChange, Phase
 from engines.engine import Refused, Transient
-from engines.kubernetes import disruptions, inventory, steps
+from engines.kubernetes import disruptions, hooks, inventory, steps
 from engines.kubernetes.client import Invalid
 from engines.kubernetes.objects import kind_of, place_of
 from engines.kubernetes.trial import Trial, Tried
@@ -74,7 +74,7 @@ class Preview:
         desired = match.desired
         tried = Tried() if match.held else await self._tried(desired, None)
         after = {**desired.fields, **{p: v for p, v in tried.fields.items() if p in desired.fields}}
-        phase = Phase.STAGE if kind_of(desired.key) in steps.FIRST else Phase.CUT
+        phase = _phase(desired)
         probe = _probe(desired)
         return Effect(
             desired.resource,
@@ -84,6 +84,7 @@ class Preview:
             tuple(FieldChange(p, None, v, _hides(p, v, desired)) for p, v in sorted(after.items())),
             reason=_not_ours(match.held) if match.held else tried.told,
             claims=desired.claims,
+            lost=_done_by(desired),
             steps=(steps.applied(desired, Expect(absent=True), phase, probe if phase is Phase.STAGE else None),),
             probe=probe,
         )
@@ -112,8 +113,7 @@ class Preview:
     ) -> Effect:
         desired = match.desired
         expected = {c.path: c.before for c in changes if c.path in desired.fields or _ours(c.path, seen)}
-        phase = Phase.STAGE if kind_of(desired.key) in steps.FIRST else Phase.CUT
-        step = steps.applied(desired, Expect(uid=seen.uid, fields=expected), phase)
+        step = steps.applied(desired, Expect(uid=seen.uid, fields=expected), _phase(desired))
         return Effect(
             desired.resource,
             desired.key,
@@ -188,6 +188,20 @@ def _in_sync(desired: Desired, seen: Seen, reason: str = "") -> Effect:
     )
 
 
+def _phase(desired: Desired) -> Phase:
+    """Nothing else of the run can stand without a namespace, a definition or a hook that comes before."""
+    return Phase.STAGE if kind_of(desired.key) in steps.FIRST or _is_hook(desired) else Phase.CUT
+
+
+def _is_hook(desired: Desired) -> bool:
+    body = desired.private["body"]
+    return isinstance(body, Mapping) and hooks.comes_before(body)
+
+
+def _done_by(desired: Desired) -> tuple[str, ...]:
+    return (f"what hook {desired.key} did stays after undo",) if _is_hook(desired) else ()
+
+
 def _probe(desired: Desired) -> Probe:
     return desired.probe or _PLATFORM
 
@@ -241,8 +255,8 @@ def _recreation(match: Match, seen: Seen, changes: tuple[FieldChange, ...], why:
         (*_mark_changes(match, seen), *changes),
         reason=_immutable(why),
         claims=desired.claims,
-        lost=(lost, *more),
-        steps=(gone, steps.applied(desired, Expect(absent=True))),
+        lost=(lost, *more, *_done_by(desired)),
+        steps=(gone, steps.applied(desired, Expect(absent=True), probe=_probe(desired) if _is_hook(desired) else None)),
         uid=seen.uid,
         probe=_probe(desired),
     )

@@ -47,7 +47,8 @@ def _declared_clusterwide(kind: str, allow: Allow) -> bool:
 
 
 def _placed(entry: Entry, body: Mapping[str, Value], about: Expanding, clusterwide: bool) -> dict[str, Value]:
-    metadata = dict(body["metadata"]) if isinstance(body.get("metadata"), Mapping) else {}  # type: ignore[call-overload]  # checked just before
+    written = body.get("metadata")
+    metadata: dict[str, Value] = dict(written) if isinstance(written, Mapping) else {}
     if clusterwide:
         metadata.pop("namespace", None)
     elif not metadata.get("namespace"):

@@ -1,4 +1,5 @@
-"""`python -m tests.bench [ROW…]`: measures, and prints one table. Rows: help, plan, scopes, gitea, docker."""
+"""`python -m tests.bench [ROW…]`: measures, and prints one table. Rows: help, plan, scopes, gitea, docker,
+kubernetes."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tests.bench.docker_rows import docker_rows
 from tests.bench.gitea_rows import gitea_rows
+from tests.bench.kubernetes_rows import kubernetes_rows
 from tests.bench.measuring import quiet
 from tests.bench.row import Row, table
 from tests.bench.scale_rows import help_row, resource_rows, scope_rows
@@ -19,6 +21,7 @@ ROWS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "scopes": scope_rows,
     "gitea": gitea_rows,
     "docker": docker_rows,
+    "kubernetes": kubernetes_rows,
 }
 
 

@@ -6,7 +6,6 @@ A Pod becomes Ready at once, but for one with the image `BROKEN_IMAGE`, whose pu
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import signal
@@ -23,7 +22,6 @@ from urllib.error import HTTPError, URLError
 from tests.servers.go_server import HELM, KUBERNETES, KWOK, built
 from tests.servers.process import NotStarted, ServerProcess, free_port, wait_until
 
-VERSION = "v1.34.2"
 BROKEN_IMAGE = "alma-test/web:broken"
 _JSON = "application/json"
 _START_TIMEOUT_S = 90.0
@@ -337,9 +335,3 @@ class ControlPlane:
             # KWOK's node sends no heartbeat, and nothing here is ever lost.
             "--controllers=*,-node-lifecycle-controller",
         ]
-
-
-def in_an_environment(plane: ControlPlane) -> dict[str, str]:
-    """The environment a program finds the cluster, kubectl and helm in."""
-    path = os.pathsep.join([str(plane.kubectl_program.parent), str(plane.helm.parent), os.environ["PATH"]])
-    return {"KUBECONFIG": str(plane.kubeconfig), "PATH": path}

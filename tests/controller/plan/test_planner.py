@@ -185,3 +185,11 @@ def test_a_step_is_filled_with_the_run_and_its_operation_is_always_the_same() ->
     filled = step.for_run("abc")
     assert filled.key.name == "prod-shop-a.abc.new"
     assert filled.request == {"call": "x", "to": "b.abc.old", "list": ("abc",)}
+
+
+def test_a_record_comes_before_everything_and_is_never_counted() -> None:
+    """Its RETIRE is therefore the last one, and no limit of deletions knows it."""
+    record = effect("record", Action.UPDATE, bookkeeping=True)
+    plan = planned([entry("web")], [effect("web"), record, effect("old", Action.DESTROY)])
+    assert order(plan) == [(-1, "record"), (0, "web"), (1, "old")]
+    assert (plan.count(Action.UPDATE), plan.total) == (0, 2)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import pytest
@@ -56,20 +55,20 @@ class Run:
         """True if it reached its target, False if all of it was undone."""
         try:
             for _, step in ordered(effects, self.name):
-                self.done.append(await self._retired(step) if step.phase is Phase.RETIRE else await self._step(step))
+                self.done.append(await self._at_last(step) if step.phase is Phase.RETIRE else await self._step(step))
             return True
         except Failed:
             for one in reversed(self.done):
                 for step in self.engine.inverse(one.step, one.prior, one.receipt):
-                    await self._step(step)
+                    await self._at_last(step)
             return False
 
-    async def _retired(self, step: Step) -> Done:
-        """What fails here is tried again, never undone: everything is verified already."""
+    async def _at_last(self, step: Step) -> Done:
+        """What fails in RETIRE or while undoing is tried again: by itself, or by the person who finds it parked."""
         for _ in range(_TRIES):
             with contextlib.suppress(Failed):
                 return await self._step(step)
-        raise AssertionError(f"{step.key} could not be retired")
+        raise AssertionError(f"{step.key} could not be ended")
 
     async def _step(self, step: Step) -> Done:
         self.sent += 1
@@ -104,7 +103,8 @@ class Run:
     async def _ended(self, receipt: Receipt) -> Receipt:
         while receipt.state is ReceiptState.RUNNING:
             await at_once()
-            receipt = await self._read(partial(self.engine.poll, receipt))
+            with contextlib.suppress(EngineError):  # the receipt is durable: it is asked again
+                receipt = await self.engine.poll(receipt)
         return receipt
 
 
@@ -144,7 +144,7 @@ async def test_every_request_broken_once_ends_at_the_target_or_where_it_began(
     while True:
         number += 1
         await bring(cluster, BEFORE, f"back{number}")
-        proxy.plan = Plan(fault, number, lambda method, path: not path.startswith(("/apis?", "/api?")))
+        proxy.plan = Plan(fault, number, _counts(fault))
         engine = KubernetesEngine.open(binding(cluster, kubeconfig=proxy.kubeconfig))
         try:
             seen, effects = await look(engine, AFTER)
@@ -163,7 +163,14 @@ async def test_every_request_broken_once_ends_at_the_target_or_where_it_began(
             wrong.append(f"{number}: reached {reached}: {after}")
     report_n("B1 kubernetes faults", points, len(wrong))
     assert not wrong, wrong
-    assert points > 10
+    assert points > 3
+
+
+def _counts(fault: Fault) -> Callable[[str, str], bool]:
+    """Every request; a false 404 only where something was written, because on a read it is what absence looks like."""
+    if fault is Fault.NOT_FOUND_AFTER:
+        return lambda method, path: method in ("PATCH", "DELETE") and "dryRun" not in path
+    return lambda method, path: True
 
 
 @pytest.mark.parametrize("fault", list(Fault), ids=str)

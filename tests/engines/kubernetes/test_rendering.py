@@ -10,6 +10,7 @@ import pytest
 from controller.blueprint.entry import Entry
 from controller.blueprint.repository import ScopeConfig
 from controller.errors import InvalidInput, Place
+from controller.plan.resource import Allow
 from controller.runtime.attaching import Attaching
 from engines.kubernetes.kinds import KINDS
 from tests.engines.kubernetes.driving import entry, expand
@@ -123,6 +124,44 @@ async def test_a_chart_is_rendered_with_its_values_its_crds_first_and_its_tests_
     assert bodies[1]["data"] == {"image": "web:2", "found": "{}"}, "lookup asks nobody"
 
 
+HOOK = b"""\
+apiVersion: batch/v1
+kind: Job
+metadata: {name: NAME, annotations: {helm.sh/hook: "MOMENT", helm.sh/hook-weight: "WEIGHT"}}
+spec: {template: {spec: {restartPolicy: Never, containers: [{name: it, image: it}]}}}
+"""
+
+
+def hook(name: str, moment: str, weight: int = 0) -> bytes:
+    told = (name.encode(), moment.encode(), str(weight).encode())
+    return HOOK.replace(b"NAME", told[0]).replace(b"MOMENT", told[1]).replace(b"WEIGHT", told[2])
+
+
+async def test_hooks_of_what_never_happens_here_are_left_out() -> None:
+    chart = {
+        **CHART,
+        "charts/web/templates/a.yaml": hook("migrate", "pre-install,pre-upgrade"),
+        "charts/web/templates/b.yaml": hook("clean", "post-delete"),
+        "charts/web/templates/c.yaml": hook("back", "pre-rollback"),
+    }
+    found = await attached(entry("it", specs={"chart": "charts/web"}), chart)
+    allow = Allow(options={"kubernetes.kinds": ("CustomResourceDefinition.*",)})
+    objects, problems = expand([found], allow)
+    assert not problems
+    assert {o.key.name for o in objects if o.key.kind == "kubernetes/Job.batch"} == {"prod/migrate"}
+
+
+async def test_hooks_that_ask_for_an_order_are_refused() -> None:
+    chart = {
+        **CHART,
+        "charts/web/templates/a.yaml": hook("one", "pre-install", 1),
+        "charts/web/templates/b.yaml": hook("two", "pre-install", 2),
+    }
+    found = await attached(entry("it", specs={"chart": "charts/web"}), chart)
+    _, problems = expand([found])
+    assert any("weights" in str(p) for p in problems)
+
+
 async def test_what_helm_says_is_told_at_the_chart() -> None:
     broken = {**CHART, "charts/web/templates/config.yaml": b'{{ fail "no" }}'}
     with pytest.raises(InvalidInput, match="helm refuses it"):
@@ -141,8 +180,8 @@ async def test_a_chart_sees_nothing_of_our_environment(monkeypatch: pytest.Monke
 async def test_a_kustomization_is_built_with_its_bases() -> None:
     found = await attached(entry("it", specs={"kustomize": "k8s/prod", "root": "k8s"}), KUSTOMIZATION)
     assert names(found) == ["ConfigMap prod/prod-it"]
-    manifests = found.specs["manifests"]
-    assert isinstance(manifests, tuple) and [m["data"] for m in manifests] == [{"x": "prod"}]
+    (one,) = expand([found])[0]
+    assert one.fields["data.x"] == "prod"
 
 
 @pytest.mark.parametrize(
