@@ -30,6 +30,7 @@ from controller.plan.resource import Allow
 from controller.review.narrative import Narrator, told_by_rules
 from controller.review.report import Narrative, Review
 from controller.runtime.clearances import MergedReviews
+from controller.runtime.clock import Clock
 from controller.runtime.ipr import Iprs
 from controller.runtime.loop import Loop, Rates
 from controller.runtime.parse_worker import ParseWorker
@@ -44,6 +45,7 @@ from controller.runtime.source import GitSource, Granted, RepositorySource
 from controller.runtime.step_values import AllowOf, StepFiller
 from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
+from controller.telemetry import Metrics
 
 _GIT_TIMEOUT_S = 60.0
 
@@ -281,26 +283,31 @@ async def _open_repository(
 def _open_forge(
     install: Install, repository: RepositorySettings, own: Mapping[str, str], mirror: Mirror, rules: RoleRules
 ) -> Forge:
-    kind = repository.forge.kind
-    config: dict[str, object] = {
-        k: own.get(v, v) if isinstance(v, str) else v for k, v in repository.forge.model_dump().items()
-    }
-    if kind == "local":
-        config["standing"] = lambda account: _os_standing(account, rules)
-    metrics = install.metrics
-    return open_forge(
-        kind,
-        ForgeBinding(
-            repository=repository.name,
-            git_url=repository.url,
-            branch=repository.branch,
-            config=config,
-            clock=install.clock.now_s,
-            on_request=lambda code: metrics.count("alma_forge_requests", kind, str(code)),
-            on_remaining=lambda left: metrics.gauge("alma_forge_rate_limit_remaining", left, kind),
+    binding = forge_binding(repository, own, install.metrics, install.clock)
+    if repository.forge.kind == "local":
+        standing = {"standing": lambda account: _os_standing(account, rules)}
+        binding = replace(
+            binding,
+            config={**binding.config, **standing},
             store=JournalStore(install.journal, repository.name),
             git=MirrorGit(mirror, install.clock),
-        ),
+        )
+    return open_forge(repository.forge.kind, binding)
+
+
+def forge_binding(
+    repository: RepositorySettings, own: Mapping[str, str], metrics: Metrics, clock: Clock
+) -> ForgeBinding:
+    """What the forge of a repository is opened with; `own` holds the values of our secret references."""
+    kind = repository.forge.kind
+    return ForgeBinding(
+        repository=repository.name,
+        git_url=repository.url,
+        branch=repository.branch,
+        config={k: own.get(v, v) if isinstance(v, str) else v for k, v in repository.forge.model_dump().items()},
+        clock=clock.now_s,
+        on_request=lambda code: metrics.count("alma_forge_requests", kind, str(code)),
+        on_remaining=lambda left: metrics.gauge("alma_forge_rate_limit_remaining", left, kind),
     )
 
 

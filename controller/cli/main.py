@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "resume": ("controller.cli.acts:resume", "End a pause or a pin."),
     "reconcile": ("controller.cli.acts:reconcile", "Look at a scope now."),
     "ipr": ("controller.cli.ipr:ipr", "Pull requests of any forge."),
+    "forge": ("controller.cli.forge:forge", "What a forge grants, lacks and could do without; its set-up."),
     "config": ("controller.cli.config:config", "Every setting and where it came from."),
     "engines": ("controller.cli.config:engines", "Engines, their types and outputs."),
     "metrics": ("controller.cli.config:metrics", "Every metric, its labels and meaning."),

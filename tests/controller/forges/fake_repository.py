@@ -70,6 +70,7 @@ class FakeRepository(FakeForge):
         self.comments: dict[int, FakeComment] = {}
         self.statuses: list[dict[str, Any]] = []
         self.hooks: dict[int, dict[str, Any]] = {}
+        self.protections: dict[str, dict[str, Any]] = {}  # of branches
         self.page_size = 50
         self.comment_chars_max = 65_535
         self.checking_merge = 0  # this many merges are answered with "not yet"

@@ -18,7 +18,7 @@ from controller.forges.forge import (
     StatusState,
 )
 from controller.forges.gitea import GiteaForge
-from tests.controller.forges.conformance import MARKER, ForgeConformance
+from tests.controller.forges.conformance import MARKER, ForgeConformance, merged_by_us
 from tests.controller.forges.host import ForgeHost
 from tests.controller.forges.real_gitea import BOT, ORG, SECRET, Cast, RealHost, make_cast
 from tests.servers.gitea import GiteaServer
@@ -171,6 +171,22 @@ async def test_our_webhook_delivers_what_read_event_understands(real: RealHost, 
     for request, _ in httpserver.log:
         with pytest.raises(ForgeRefused):
             other.read_event(dict(request.headers), request.get_data())
+
+
+async def test_a_protected_branch_waits_for_our_statuses(real: RealHost) -> None:
+    forge = real.gitea()
+    for _ in range(2):
+        await forge.protect_branch(("alma/plan", "alma/audit"))
+    rule = real.call("GET", "/branch_protections/main")
+    assert (rule["enable_status_check"], rule["status_check_contexts"]) == (True, ["alma/plan", "alma/audit"])
+    number = await real.pull("ipr/one")
+    pull = await forge.pull(number)
+    assert pull is not None
+    with pytest.raises(ForgeRefused):
+        await merged_by_us(real, number, pull.head_sha)
+    for context in ("alma/plan", "alma/audit"):
+        await forge.write_status(pull.head_sha, Status(context, StatusState.SUCCESS, "ok"))
+    await merged_by_us(real, number, pull.head_sha)
 
 
 def _hints(forge: GiteaForge, httpserver: HTTPServer) -> set[ForgeHint | None]:
