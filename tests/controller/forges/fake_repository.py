@@ -90,10 +90,14 @@ class FakeRepository(FakeForge):
 
     def push(self, branch: str) -> str:
         sha = self._sha()
+        self.arrived(branch, sha)
+        return sha
+
+    def arrived(self, branch: str, sha: str) -> None:
+        """A commit was pushed and is the head of `branch` now."""
         self.branches[branch] = sha
         self.commits.add(sha)
         self.pushes.append((branch, sha, self._moment()))
-        return sha
 
     def add_pull(self, head: str, user: int = 3, title: str = "A change", body: str = "", fork: bool = False) -> int:
         if head not in self.branches:
