@@ -104,7 +104,8 @@ class GiteaForge:
         }
         missing = [lacking[name] for name in has if not has[name]]
         unread = [f"see who is in team {team}: add {own.login} to it" for team in await self._standing.unread_teams()]
-        return ForgeInfo(own, tuple(name for name in has if has[name]), (*missing, *unread))
+        granted = tuple(name for name in has if has[name])
+        return ForgeInfo(own, granted, (*missing, *unread), await self._repository.excess())
 
     async def pulls(self) -> tuple[PullRequest, ...]:
         """All open ones and the last 50 others, newest update first."""

@@ -66,6 +66,17 @@ async def test_a_token_without_the_scope_is_told_which_to_make(real: RealHost) -
     assert "read:user" in refused.value.hint
 
 
+async def test_a_token_with_more_scopes_than_needed_is_told(real: RealHost) -> None:
+    assert (await real.gitea().about()).excess == ()
+    broad = real.server.create_token(BOT, ["all"])
+    assert (await real.gitea(token=broad).about()).excess == (
+        "the token has the scope notification, which nothing uses",
+        "the token has the scope package, which nothing uses",
+    )
+    admin = await real.gitea(token=real.server.admin_token).about()
+    assert admin.excess[0] == "the token's account is an administrator of the whole server"
+
+
 async def test_without_administrator_right_nobodys_rights_are_guessed(real: RealHost) -> None:
     real.server.add_collaborator(ORG, real.name, BOT, "write")
     with pytest.raises(ForgeRefused):
