@@ -15,7 +15,7 @@ from tests.controller.forges.fake_repository import FakePull, FakeRepository
 from tests.controller.forges.github_server.server import GitHubServer
 from tests.controller.forges.gitlab_server.server import GitLabServer
 from tests.controller.forges.listening import listen, present
-from tests.controller.forges.test_webhook_kinds import github_headers, gitlab_headers
+from tests.controller.forges.webhook_kinds import github_headers, gitlab_headers
 from tests.e2e.checkout import Checkout, bare_remote, git
 
 ADA, WILL = 2, 3

@@ -10,7 +10,7 @@ import pytest
 
 from controller.forges.forge import Forge, ForgeHint
 from tests.controller.forges.fake_repository import FakeRepository
-from tests.controller.forges.test_webhook_kinds import KINDS, encoded
+from tests.controller.forges.webhook_kinds import KINDS, encoded
 
 Report = Callable[..., None]
 Event = tuple[dict[str, str], bytes]

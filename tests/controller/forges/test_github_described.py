@@ -13,10 +13,10 @@ from controller.forges.github import GitHubForge
 from tests.controller.forges.conformance import ForgeConformance
 from tests.controller.forges.every_deed import every_deed
 from tests.controller.forges.fake_host import FakeHost
+from tests.controller.forges.github_server.installed import AppServer
 from tests.controller.forges.github_server.server import GitHubServer
 from tests.controller.forges.host import ForgeHost
 from tests.controller.forges.openapi import OpenApi, Undescribed, github_api
-from tests.controller.forges.test_github_app import AppServer
 from tests.servers.descriptions import GITHUB_API, described
 
 pytestmark = pytest.mark.github_api
