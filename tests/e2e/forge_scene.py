@@ -66,7 +66,8 @@ class ForgeScene:
         return {"name": "infra", "url": f"file://{self._remote}", "forge": forge}
 
     def environment(self) -> dict[str, str]:
-        return {"E2E_FORGE_TOKEN": TOKEN, "E2E_HOOK_SECRET": SECRET}
+        reached = {"ALMA_SERVER_PUBLIC_URL": "https://alma.example"}
+        return {"E2E_FORGE_TOKEN": TOKEN, "E2E_HOOK_SECRET": SECRET, **reached}
 
     def look(self) -> None:
         """The server's branches as Git has them."""

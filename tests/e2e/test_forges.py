@@ -98,11 +98,15 @@ def test_a_webhook_is_enough_and_a_replay_changes_nothing(scene: ForgeScene, hoo
     assert hooked.post("/webhooks/infra", body, wrong) == 401
 
 
-def test_alma_forge_check_tells_what_is_granted(scene: ForgeScene, polling: Alma) -> None:
-    said = polling.cli("forge", "check", "infra")
+def test_alma_forge_check_tells_what_is_granted_and_sets_up_when_asked(scene: ForgeScene, hooked: Alma) -> None:
+    said = hooked.cli("forge", "check", "infra")
     assert f"ok      forge infra ({scene.kind}): as alma: pull, push, admin" in said
+    assert scene.server.hooks == {}
+    said = hooked.cli("forge", "check", "--webhook", "--protect")
+    assert "the webhook sends to https://alma.example/webhooks/infra" in said
+    assert "the tracked branch is protected" in said
+    assert len(scene.server.hooks) == 1
     scene.server.permissions[1] = "read"
-    said = polling.cli("forge", "check", status=1)
+    said = hooked.cli("forge", "check", status=1)
     assert "missing forge infra: write statuses and merge" in said
-    assert "set it to the address" in polling.cli("forge", "check", "--webhook", status=3)
-    assert "known: infra" in polling.cli("forge", "check", "other", status=3)
+    assert "known: infra" in hooked.cli("forge", "check", "other", status=3)
