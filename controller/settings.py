@@ -52,6 +52,8 @@ class ForgeSettings(BaseModel):
     url: str | None = None
     token: SecretRef | None = None
     webhook_secret: SecretRef | None = None
+    app_id: Annotated[str | None, BeforeValidator(lambda v: str(v) if type(v) is int else v)] = None  # of a GitHub App
+    private_key: SecretRef | None = None  # its key, PEM
 
 
 class RepositorySettings(_Strict):
@@ -169,7 +171,7 @@ class Settings(_Strict):
     def secret_refs(self) -> frozenset[str]:
         """Every reference this configuration uses itself: no blueprint may."""
         found = {r.forge.token for r in self.repositories} | {r.token for r in self.repositories}
-        found |= {r.forge.webhook_secret for r in self.repositories}
+        found |= {r.forge.webhook_secret for r in self.repositories} | {r.forge.private_key for r in self.repositories}
         found |= {r.password for r in self.registries.values()}
         for target in self.targets.values():
             found |= {v for v in (target.model_extra or {}).values() if isinstance(v, str) and _SECRET.fullmatch(v)}

@@ -32,6 +32,7 @@ from controller.review.narrative import Narrator, told_by_rules
 from controller.review.report import Narrative, Review
 from controller.runtime.attaching import Attaching
 from controller.runtime.clearances import MergedReviews
+from controller.runtime.clock import Clock
 from controller.runtime.drift import HealBudget
 from controller.runtime.ipr import Iprs
 from controller.runtime.ipr_runs import IprRuns
@@ -53,6 +54,7 @@ from controller.runtime.sweeping import Sweeping
 from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
 from controller.targets import new_id, resolve_own, targets_of
+from controller.telemetry import Metrics
 
 _GIT_TIMEOUT_S = 60.0
 _REVERT_AGAIN_S = 60.0
@@ -317,26 +319,31 @@ async def _open_repository(
 def _open_forge(
     install: Install, repository: RepositorySettings, own: Mapping[str, str], mirror: Mirror, rules: RoleRules
 ) -> Forge:
-    kind = repository.forge.kind
-    config: dict[str, object] = {
-        k: own.get(v, v) if isinstance(v, str) else v for k, v in repository.forge.model_dump().items()
-    }
-    if kind == "local":
-        config["standing"] = lambda account: _os_standing(account, rules)
-    metrics = install.metrics
-    return open_forge(
-        kind,
-        ForgeBinding(
-            repository=repository.name,
-            git_url=repository.url,
-            branch=repository.branch,
-            config=config,
-            clock=install.clock.now_s,
-            on_request=lambda code: metrics.count("alma_forge_requests", kind, str(code)),
-            on_remaining=lambda left: metrics.gauge("alma_forge_rate_limit_remaining", left, kind),
+    binding = forge_binding(repository, own, install.metrics, install.clock)
+    if repository.forge.kind == "local":
+        standing = {"standing": lambda account: _os_standing(account, rules)}
+        binding = replace(
+            binding,
+            config={**binding.config, **standing},
             store=JournalStore(install.journal, repository.name),
             git=MirrorGit(mirror, install.clock),
-        ),
+        )
+    return open_forge(repository.forge.kind, binding)
+
+
+def forge_binding(
+    repository: RepositorySettings, own: Mapping[str, str], metrics: Metrics, clock: Clock
+) -> ForgeBinding:
+    """What the forge of a repository is opened with; `own` holds the values of our secret references."""
+    kind = repository.forge.kind
+    return ForgeBinding(
+        repository=repository.name,
+        git_url=repository.url,
+        branch=repository.branch,
+        config={k: own.get(v, v) if isinstance(v, str) else v for k, v in repository.forge.model_dump().items()},
+        clock=clock.now_s,
+        on_request=lambda code: metrics.count("alma_forge_requests", kind, str(code)),
+        on_remaining=lambda left: metrics.gauge("alma_forge_rate_limit_remaining", left, kind),
     )
 
 

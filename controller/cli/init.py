@@ -89,7 +89,7 @@ _LOCAL = """\
 """
 _SCOPE = "prod"
 _IGNORED = ".gitignore"
-_FORGE_URLS = {"github": "https://api.github.com", "gitlab": "https://gitlab.com", "gitea": "https://git.example"}
+_FORGE_URLS = {"github": "https://github.com", "gitlab": "https://gitlab.com"}  # of the others: your own
 
 
 @click.command()
@@ -121,13 +121,12 @@ def starting_files(directory: Path, forge: str, environment: Mapping[str, str]) 
     engine = "docker" if "docker" in targets else "simulation"
     url = (targets[engine].model_extra or {}).get("url")
     settings = f"    engine: {engine}\n" + (f'    url: "{url}"\n' if url else "")
-    hook = _LOCAL if forge == "local" else _REMOTE.format(kind=forge, url=_FORGE_URLS.get(forge, "https://git.example"))
+    where = _FORGE_URLS.get(forge, "https://git.example")
+    hook = _LOCAL if forge == "local" else _REMOTE.format(kind=forge, url=where)
     server = _SERVER.format(
         id=scope_name(directory),
         state=_quoted(directory / ".alma"),
-        url=_quoted(directory.with_name(f"{directory.name}.git"))
-        if forge == "local"
-        else '"https://git.example/ops/infra.git"',
+        url=_quoted(directory.with_name(f"{directory.name}.git")) if forge == "local" else f'"{where}/ops/infra.git"',
         forge=hook,
         target="here",
         settings=settings,
@@ -151,5 +150,6 @@ def _say_next(directory: Path, forge: str) -> None:
     if forge == "local":
         begin += f" && git clone --bare {there} {there.with_name(there.name + '.git')}"
     click.secho("\nNext:", bold=True)
-    for command in (f"{alma} plan {there}", begin, f"{alma} serve --observe"):
+    check = [] if forge == "local" else [f"{alma} forge check"]
+    for command in (f"{alma} plan {there}", begin, *check, f"{alma} serve --observe"):
         click.echo(f"  {command}")

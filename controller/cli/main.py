@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "resume": ("controller.cli.acts:resume", "End a pause or a pin."),
     "reconcile": ("controller.cli.acts:reconcile", "Look at a scope now."),
     "ipr": ("controller.cli.ipr:ipr", "Pull requests of any forge."),
+    "forge": ("controller.cli.forge:forge", "What a forge grants, lacks and could do without; its set-up."),
     "doctor": ("controller.cli.care:doctor", "What is not as it should be, and the next step."),
     "journal": ("controller.cli.care:journal", "Verify the journal's hash chain, or export it."),
     "config": ("controller.cli.config:config", "Every setting and where it came from."),

@@ -139,6 +139,8 @@ async def report(controller: Controller) -> None:
             click.echo(f"ok      forge {name} ({forge.kind}): as {info.account.login}")
             for right in info.missing:
                 click.echo(f"missing forge {name}: {right}")
+            for right in info.excess:
+                click.echo(f"broad   forge {name}: {right}")
         except AlmaError as e:
             click.echo(f"missing forge {name}: {e}" + (f" → {e.hint}" if e.hint else ""))
     for target, engine in controller.install.engines.items():

@@ -6,7 +6,7 @@ of statuses this process wrote, only saves requests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import httpx2
@@ -31,6 +31,7 @@ from controller.forges.forge import (
 from controller.forges.gitea_comments import GiteaComments
 from controller.forges.gitea_payload import approvals, event_hint, pull_request
 from controller.forges.gitea_repository import GiteaRepository
+from controller.forges.gitea_setup import GiteaSetup
 from controller.forges.gitea_standing import GiteaStanding
 from controller.forges.gitea_statuses import GiteaStatuses
 from controller.forges.http import PAGE_SIZE, ForgeHttp
@@ -40,8 +41,6 @@ from controller.forges.pulls import at_head, existing
 from controller.forges.status import StatusWriter
 from controller.forges.webhook import check_signature, check_size, lower_names, read_body
 
-# Everything a pull request can tell, but not its labels, milestones and assignees.
-HOOK_EVENTS = ("push", "pull_request_only", "pull_request_sync", "pull_request_comment", "pull_request_review")
 _SIGNATURES = ("x-gitea-signature", "x-forgejo-signature", "x-hub-signature-256")
 _EVENTS = ("x-gitea-event", "x-forgejo-event")
 _MERGE_STYLES = {
@@ -66,6 +65,7 @@ class GiteaForge:
         self._one_comment = OneComment(self._comments)
         self._standing = GiteaStanding(repository)
         self._statuses = StatusWriter(GiteaStatuses(repository))
+        self._setup = GiteaSetup(repository, branch, webhook_secret)
 
     @classmethod
     def open(cls, binding: ForgeBinding, transport: httpx2.AsyncBaseTransport | None = None) -> Self:
@@ -104,7 +104,8 @@ class GiteaForge:
         }
         missing = [lacking[name] for name in has if not has[name]]
         unread = [f"see who is in team {team}: add {own.login} to it" for team in await self._standing.unread_teams()]
-        return ForgeInfo(own, tuple(name for name in has if has[name]), (*missing, *unread))
+        granted = tuple(name for name in has if has[name])
+        return ForgeInfo(own, granted, (*missing, *unread), await self._repository.excess())
 
     async def pulls(self) -> tuple[PullRequest, ...]:
         """All open ones and the last 50 others, newest update first."""
@@ -195,20 +196,10 @@ class GiteaForge:
         return event_hint(events.pop(), read_body(body), str(self._repository.path))
 
     async def ensure_webhook(self, url: str, *, renew: bool = False) -> None:
-        """One active webhook of ours that sends `url` what we read. `renew` makes it anew: Gitea cannot change the
-        secret of one that is there."""
-        if not self._webhook_secret:
-            raise ForgeRefused("a webhook needs forge.webhook_secret")
-        there = [hook for hook in await self._repository.pages("hooks") if _sends_to(hook, url)]
-        hook = {"active": True, "events": list(HOOK_EVENTS), "branch_filter": "*"}
-        keep = there[:1] if not renew else []
-        if keep:
-            await self._repository.send("PATCH", "hooks", keep[0]["id"].number(), body=hook)
-        else:
-            config = {"url": url, "content_type": "json", "secret": self._webhook_secret}
-            await self._repository.send("POST", "hooks", body={**hook, "type": "gitea", "config": config})
-        for old in there[len(keep) :]:
-            await self._repository.send("DELETE", "hooks", old["id"].number())
+        await self._setup.ensure_webhook(url, renew=renew)
+
+    async def protect_branch(self, contexts: Sequence[str]) -> None:
+        await self._setup.protect_branch(contexts)
 
     async def _pull(self, raw: Json) -> PullRequest:
         return pull_request(raw, await self._repository.own_id())
@@ -225,7 +216,3 @@ class GiteaForge:
         wanted = raw["default_merge_style"].text_or("merge")
         allowed = [style for style, key in _MERGE_STYLES.items() if raw[key].flag()]
         return wanted if wanted in allowed or not allowed else allowed[0]
-
-
-def _sends_to(hook: Json, url: str) -> bool:
-    return hook["config"]["url"].text_or("") == url

@@ -50,6 +50,19 @@ class GiteaRepository:
     def read(self, answer: Answer) -> Json:
         return self.http.read(answer)
 
+    async def excess(self) -> tuple[str, ...]:
+        """What our token could do without, as far as it can be seen without writing: Gitea tells no token its scopes,
+        but answers what they open."""
+        own = self.read(await self.http.get("user"))
+        found = ["the token's account is an administrator of the whole server"] if own["is_admin"].flag() else []
+        for scope, path in (("notification", ("notifications",)), ("package", ("packages", own["login"].text()))):
+            try:
+                await self.http.get(*path, query={"limit": "1"})
+            except ForgeRefused:
+                continue
+            found.append(f"the token has the scope {scope}, which nothing uses")
+        return tuple(found)
+
     async def _ask_own(self) -> Account:
         try:
             raw = self.read(await self.http.get("user"))

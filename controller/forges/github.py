@@ -5,7 +5,7 @@ Nothing is remembered that decides. What only saves requests: entity tags, and t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import httpx2
@@ -32,6 +32,7 @@ from controller.forges.github_entry import opened
 from controller.forges.github_payload import approvals, event_hint
 from controller.forges.github_repository import GitHubRepository
 from controller.forges.github_rights import rights_of
+from controller.forges.github_setup import GitHubSetup
 from controller.forges.github_standing import GitHubStanding
 from controller.forges.http import PAGE_SIZE
 from controller.forges.json_reader import Json
@@ -63,6 +64,7 @@ class GitHubForge:
         self._one_comment = OneComment(self._comments)
         self._statuses = StatusWriter(GitHubStatuses(repository))
         self._standing = GitHubStanding(repository)
+        self._setup = GitHubSetup(repository, branch, webhook_secret)
 
     @classmethod
     def open(cls, binding: ForgeBinding, transport: httpx2.AsyncBaseTransport | None = None) -> Self:
@@ -170,6 +172,12 @@ class GitHubForge:
         if _EVENT not in named:
             raise InvalidInput("webhook: it must bear X-GitHub-Event")
         return event_hint(named[_EVENT], read_body(body), str(self._repository.path))
+
+    async def ensure_webhook(self, url: str, *, renew: bool = False) -> None:
+        await self._setup.ensure_webhook(url, renew=renew)
+
+    async def protect_branch(self, contexts: Sequence[str]) -> None:
+        await self._setup.protect_branch(contexts)
 
     async def _merge_otherwise(self, number: int, head_sha: str, refused: ForgeRefused) -> None:
         """GitHub says 405 for a queue that merges instead, for a check that is not done, and for a real no."""

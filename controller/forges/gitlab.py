@@ -5,7 +5,7 @@ Nothing is remembered that decides. What only saves requests: entity tags, and t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import httpx2
@@ -32,6 +32,7 @@ from controller.forges.gitlab_notes import GitLabNotes, GitLabStatuses
 from controller.forges.gitlab_payload import approvals, event_hint, merge_request
 from controller.forges.gitlab_project import GitLabProject
 from controller.forges.gitlab_rights import rights_of
+from controller.forges.gitlab_setup import GitLabSetup
 from controller.forges.gitlab_standing import GitLabStanding
 from controller.forges.gitlab_text import without_quick_actions
 from controller.forges.http import PAGE_SIZE, ForgeHttp
@@ -61,6 +62,7 @@ class GitLabForge:
         self._one_comment = OneComment(self._notes)
         self._statuses = StatusWriter(GitLabStatuses(project))
         self._standing = GitLabStanding(project)
+        self._setup = GitLabSetup(project, branch, webhook_secret)
 
     @classmethod
     def open(cls, binding: ForgeBinding, transport: httpx2.AsyncBaseTransport | None = None) -> Self:
@@ -187,6 +189,12 @@ class GitLabForge:
         if _EVENT not in named:
             raise InvalidInput("webhook: it must bear X-Gitlab-Event")
         return event_hint(named[_EVENT], read_body(body), str(self._project.path))
+
+    async def ensure_webhook(self, url: str, *, renew: bool = False) -> None:
+        await self._setup.ensure_webhook(url, renew=renew)
+
+    async def protect_branch(self, contexts: Sequence[str]) -> None:
+        await self._setup.protect_branch(contexts)
 
     async def _check_mergeable(self, number: int) -> None:
         """GitLab finds out in the background."""

@@ -26,6 +26,7 @@ from controller.review.report import (
 DESCRIPTION_MAX = 140
 SCOPES_MAX = 20
 CONTEXT_MAX = 100
+BEFORE_MERGE = ("alma/plan", "alma/audit", "alma/cost")  # what a protected branch may wait for
 UNTOUCHED = "no scope touched"
 _WORST_FIRST = ("failure", "error", "pending", "success")
 

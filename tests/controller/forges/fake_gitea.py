@@ -208,6 +208,17 @@ class FakeGitea(FakeRepository):
         del self.hooks[int(hook)]
         return httpx2.Response(204)
 
+    def get_protection(self, branch: str, query: Any) -> httpx2.Response:
+        return _ok(self.protections[branch])
+
+    def create_protection(self, body: dict[str, Any]) -> httpx2.Response:
+        self.protections[body["rule_name"]] = dict(body)
+        return _ok(body, 201)
+
+    def edit_protection(self, branch: str, body: dict[str, Any]) -> httpx2.Response:
+        self.protections[branch].update(body)
+        return _ok(self.protections[branch])
+
     # Shapes.
 
     def _page(self, items: list[dict[str, Any]], query: dict[str, list[str]]) -> httpx2.Response:
@@ -303,4 +314,7 @@ _ROUTES: tuple[tuple[str, str, Callable[..., httpx2.Response]], ...] = (
     ("POST", "REPO/hooks", FakeGitea.create_hook),
     ("PATCH", f"REPO/hooks/{_N}", FakeGitea.edit_hook),
     ("DELETE", f"REPO/hooks/{_N}", FakeGitea.delete_hook),
+    ("GET", f"REPO/branch_protections/{_W}", FakeGitea.get_protection),
+    ("POST", "REPO/branch_protections", FakeGitea.create_protection),
+    ("PATCH", f"REPO/branch_protections/{_W}", FakeGitea.edit_protection),
 )

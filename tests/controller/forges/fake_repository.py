@@ -70,6 +70,7 @@ class FakeRepository(FakeForge):
         self.comments: dict[int, FakeComment] = {}
         self.statuses: list[dict[str, Any]] = []
         self.hooks: dict[int, dict[str, Any]] = {}
+        self.protections: dict[str, dict[str, Any]] = {}  # of branches
         self.page_size = 50
         self.comment_chars_max = 65_535
         self.checking_merge = 0  # this many merges are answered with "not yet"
@@ -89,10 +90,14 @@ class FakeRepository(FakeForge):
 
     def push(self, branch: str) -> str:
         sha = self._sha()
+        self.arrived(branch, sha)
+        return sha
+
+    def arrived(self, branch: str, sha: str) -> None:
+        """A commit was pushed and is the head of `branch` now."""
         self.branches[branch] = sha
         self.commits.add(sha)
         self.pushes.append((branch, sha, self._moment()))
-        return sha
 
     def add_pull(self, head: str, user: int = 3, title: str = "A change", body: str = "", fork: bool = False) -> int:
         if head not in self.branches:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections.abc import Callable
 
 import httpx2
 from pytest_httpserver import HTTPServer
@@ -21,8 +22,9 @@ def present() -> VirtualClock:
     return VirtualClock(time.time() - WALL_0)
 
 
-def listen(httpserver: HTTPServer, forge: FakeForge) -> str:
-    """Answers every request with what `forge` does, one at a time; returns the base URL."""
+def listen(httpserver: HTTPServer, forge: FakeForge, before: Callable[[], None] = lambda: None) -> str:
+    """Answers every request with what `forge` does, one at a time, after `before`; returns the base URL. Its clock goes
+    on with the real one."""
     turn = threading.Lock()
 
     def answer(request: Request) -> Response:
@@ -31,6 +33,8 @@ def listen(httpserver: HTTPServer, forge: FakeForge) -> str:
             request.method, f"http://127.0.0.1{path}", headers=dict(request.headers), content=request.get_data()
         )
         with turn:
+            forge.clock.now_s = max(forge.clock.now_s, time.time() - WALL_0)
+            before()
             given = forge.handle(asked)
         headers = {name: value for name, value in given.headers.items() if name.lower() not in _OWN}
         return Response(given.content, given.status_code, headers)

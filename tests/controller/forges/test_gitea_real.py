@@ -18,7 +18,7 @@ from controller.forges.forge import (
     StatusState,
 )
 from controller.forges.gitea import GiteaForge
-from tests.controller.forges.conformance import MARKER, ForgeConformance
+from tests.controller.forges.conformance import MARKER, ForgeConformance, merged_by_us
 from tests.controller.forges.host import ForgeHost
 from tests.controller.forges.real_gitea import BOT, ORG, SECRET, Cast, RealHost, make_cast
 from tests.servers.gitea import GiteaServer
@@ -64,6 +64,17 @@ async def test_a_token_without_the_scope_is_told_which_to_make(real: RealHost) -
     with pytest.raises(ForgeRefused) as refused:
         await real.gitea(token=narrow).about()
     assert "read:user" in refused.value.hint
+
+
+async def test_a_token_with_more_scopes_than_needed_is_told(real: RealHost) -> None:
+    assert (await real.gitea().about()).excess == ()
+    broad = real.server.create_token(BOT, ["all"])
+    assert (await real.gitea(token=broad).about()).excess == (
+        "the token has the scope notification, which nothing uses",
+        "the token has the scope package, which nothing uses",
+    )
+    admin = await real.gitea(token=real.server.admin_token).about()
+    assert admin.excess[0] == "the token's account is an administrator of the whole server"
 
 
 async def test_without_administrator_right_nobodys_rights_are_guessed(real: RealHost) -> None:
@@ -171,6 +182,22 @@ async def test_our_webhook_delivers_what_read_event_understands(real: RealHost, 
     for request, _ in httpserver.log:
         with pytest.raises(ForgeRefused):
             other.read_event(dict(request.headers), request.get_data())
+
+
+async def test_a_protected_branch_waits_for_our_statuses(real: RealHost) -> None:
+    forge = real.gitea()
+    for _ in range(2):
+        await forge.protect_branch(("alma/plan", "alma/audit"))
+    rule = real.call("GET", "/branch_protections/main")
+    assert (rule["enable_status_check"], rule["status_check_contexts"]) == (True, ["alma/plan", "alma/audit"])
+    number = await real.pull("ipr/one")
+    pull = await forge.pull(number)
+    assert pull is not None
+    with pytest.raises(ForgeRefused):
+        await merged_by_us(real, number, pull.head_sha)
+    for context in ("alma/plan", "alma/audit"):
+        await forge.write_status(pull.head_sha, Status(context, StatusState.SUCCESS, "ok"))
+    await merged_by_us(real, number, pull.head_sha)
 
 
 def _hints(forge: GiteaForge, httpserver: HTTPServer) -> set[ForgeHint | None]:

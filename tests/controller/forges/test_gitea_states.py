@@ -19,7 +19,8 @@ from controller.forges.forge import (
     Status,
     StatusState,
 )
-from controller.forges.gitea import HOOK_EVENTS, GiteaForge
+from controller.forges.gitea import GiteaForge
+from controller.forges.gitea_setup import HOOK_EVENTS
 from tests.controller.forges.fake_forge import SECRET, Fault, at_first, in_turn
 from tests.controller.forges.fake_gitea import FakeGitea
 

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from controller.errors import InvalidInput
-from controller.forges.forge import Account, Comment, ForgeBinding, ForgeRefused, Reaction
+from controller.forges.forge import Account, Comment, ForgeRefused, Reaction
 from controller.forges.github import GitHubForge
 from tests.controller.forges.conformance import ForgeConformance
 from tests.controller.forges.fake_host import FakeHost
-from tests.controller.forges.github_server.app import AppRegistration
+from tests.controller.forges.github_server.installed import KEY, MINIMUM, AppServer, pem
 from tests.controller.forges.github_server.server import GitHubServer
 from tests.controller.forges.host import ForgeHost
-
-KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
-MINIMUM = {"metadata": "read", "contents": "write", "pull_requests": "write", "statuses": "write"}
-
-
-def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
-
-
-class AppServer(GitHubServer):
-    """With the App installed and no token."""
-
-    def __init__(self, permissions: dict[str, str] | None = None) -> None:
-        super().__init__()
-        self.app = AppRegistration("4711", KEY.public_key(), permissions or MINIMUM)
-
-    def binding(self, **config: object) -> ForgeBinding:
-        return super().binding(**{"token": None, "app_id": "4711", "private_key": pem(KEY), **config})
 
 
 class TestGitHubApp(ForgeConformance):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx2
 import pytest
@@ -11,7 +11,9 @@ import pytest
 from controller.forges.forge import Forge, ForgeBinding
 from controller.forges.github import GitHubForge
 from tests.controller.forges.conformance import ForgeConformance
+from tests.controller.forges.every_deed import every_deed
 from tests.controller.forges.fake_host import FakeHost
+from tests.controller.forges.github_server.installed import AppServer
 from tests.controller.forges.github_server.server import GitHubServer
 from tests.controller.forges.host import ForgeHost
 from tests.controller.forges.openapi import OpenApi, Undescribed, github_api
@@ -26,12 +28,6 @@ def api() -> OpenApi:
     folder = described(GITHUB_API)
     assert folder is not None
     return github_api(folder)
-
-
-@pytest.fixture(scope="module")
-def operations(request: pytest.FixtureRequest) -> Iterator[set[str]]:
-    """Every operation that the tests of this file asked for."""
-    yield set()
 
 
 def opens(api: OpenApi, server: GitHubServer, operations: set[str]) -> Callable[[ForgeBinding], Forge]:
@@ -50,14 +46,21 @@ def opens(api: OpenApi, server: GitHubServer, operations: set[str]) -> Callable[
 
 class TestDescribedGitHub(ForgeConformance):
     @pytest.fixture
-    def host(self, api: OpenApi, operations: set[str]) -> ForgeHost:
+    def host(self, api: OpenApi) -> ForgeHost:
         server = GitHubServer()
-        return FakeHost(server, opens(api, server, operations))
+        return FakeHost(server, opens(api, server, set()))
 
 
-def test_every_operation_that_is_used_was_judged(operations: set[str], report_n: Report) -> None:
+async def test_every_deed_is_described(api: OpenApi, report_n: Report) -> None:
+    server, operations = GitHubServer(), set[str]()
+    forge = opens(api, server, operations)(server.binding())
+    await every_deed(forge, server)
+    app = AppServer()
+    assert (await opens(api, app, operations)(app.binding()).about()).missing == ()
+    server.protection = {"url": "https://git.example"}
+    await every_deed(forge, server)
     report_n("github operations", len(operations))
-    assert len(operations) >= 20
+    assert len(operations) >= 25
 
 
 def test_the_judge_refuses_what_is_not_described(api: OpenApi) -> None:

@@ -7,14 +7,18 @@ import pytest
 from controller.errors import InvalidInput
 from controller.forges.forge import ForgeBinding
 from controller.forges.gitea import GiteaForge
+from controller.forges.github import GitHubForge
+from controller.forges.gitlab import GitLabForge
 from controller.forges.local import LocalForge
 from controller.forges.registry import forge_class, forge_kinds, open_forge
 from tests.controller.forges.fake_gitea import FakeGitea
 
 
-def test_gitea_and_the_built_in_forge_are_there() -> None:
-    assert {"gitea", "local"} <= set(forge_kinds())
-    assert forge_class("gitea") is GiteaForge
+def test_every_forge_of_this_version_is_there() -> None:
+    assert set(forge_kinds()) == {"forgejo", "gitea", "github", "gitlab", "local"}
+    assert forge_class("gitea") is forge_class("forgejo") is GiteaForge
+    assert forge_class("github") is GitHubForge
+    assert forge_class("gitlab") is GitLabForge
     assert forge_class("local") is LocalForge
 
 

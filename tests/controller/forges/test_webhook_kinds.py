@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -18,111 +17,15 @@ import pytest
 from starlette.datastructures import Headers
 
 from controller.errors import InvalidInput
-from controller.forges.forge import Forge, ForgeHint, ForgeRefused
+from controller.forges.forge import ForgeHint, ForgeRefused
 from controller.forges.webhook import BODY_BYTES_MAX
 from tests.controller.forges.fake_forge import SECRET
-from tests.controller.forges.fake_repository import FakeRepository
-from tests.controller.forges.github_server.server import GitHubServer
-from tests.controller.forges.gitlab_server.server import GitLabServer
 from tests.controller.forges.mutants import BODIES, REPLACEMENTS, places
+from tests.controller.forges.webhook_kinds import EVENTS, HUB, HUB_API, KINDS, LAB, digest, encoded, read
 from tests.servers.descriptions import GITHUB_WEBHOOKS, GITLAB_API, described
 
 Report = Callable[..., None]
 Json = dict[str, Any]
-
-
-def github_headers(event: str, body: bytes) -> dict[str, str]:
-    """What GitHub sends, with the weaker signature beside."""
-    sha1 = hmac.new(SECRET.encode(), body, "sha1").hexdigest()
-    return {
-        "X-GitHub-Event": event,
-        "X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
-        "X-Hub-Signature": f"sha1={sha1}",
-        "X-Hub-Signature-256": f"sha256={digest(body)}",
-    }
-
-
-def gitlab_headers(event: str, body: bytes) -> dict[str, str]:
-    return {"X-Gitlab-Event": event, "X-Gitlab-Token": SECRET, "Idempotency-Key": "1"}
-
-
-def digest(body: bytes, secret: str = SECRET) -> str:
-    return hmac.new(secret.encode(), body, "sha256").hexdigest()
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One forge's webhooks: event → a small payload, and the hint that it gives."""
-
-    server: Callable[..., FakeRepository]
-    headers: Callable[[str, bytes], dict[str, str]]
-    shown: str  # the header that lets in
-    payloads: Mapping[str, Json]
-    hints: Mapping[str, ForgeHint]
-
-    def forge(self, full_name: str = "ops/infra", **config: object) -> Forge:
-        server = self.server(full_name=full_name)
-        return server.forge(server.binding(**config))
-
-
-_HUB = {"full_name": "ops/infra"}
-_LAB = {"path_with_namespace": "ops/infra"}
-_API = "https://api.github.com/repos/ops/infra"
-_PULL_OF_HUB = {"number": 7, "url": f"{_API}/pulls/7"}
-_SEVEN = ForgeHint(pull=7)
-KINDS = {
-    "github": Kind(
-        GitHubServer,
-        github_headers,
-        "X-Hub-Signature-256",
-        {
-            "push": {"ref": "refs/heads/main", "repository": _HUB},
-            "pull_request": {"number": 7, "pull_request": _PULL_OF_HUB, "repository": _HUB},
-            "pull_request_review": {"pull_request": _PULL_OF_HUB, "repository": _HUB},
-            "issue_comment": {
-                "issue": {"number": 7, "pull_request": {"url": f"{_API}/pulls/7"}},
-                "comment": {"issue_url": f"{_API}/issues/7"},
-                "repository": _HUB,
-            },
-        },
-        {
-            "push": ForgeHint(branch="main"),
-            "pull_request": _SEVEN,
-            "pull_request_review": _SEVEN,
-            "issue_comment": _SEVEN,
-        },
-    ),
-    "gitlab": Kind(
-        GitLabServer,
-        gitlab_headers,
-        "X-Gitlab-Token",
-        {
-            "Push Hook": {"object_kind": "push", "ref": "refs/heads/main", "project": _LAB},
-            "Merge Request Hook": {
-                "object_kind": "merge_request",
-                "object_attributes": {"iid": 7, "url": "https://git.example/ops/infra/-/merge_requests/7"},
-                "project": _LAB,
-            },
-            "Note Hook": {
-                "object_kind": "note",
-                "object_attributes": {"noteable_type": "MergeRequest", "noteable_id": 9_007},
-                "merge_request": {"id": 9_007, "iid": 7},
-                "project": _LAB,
-            },
-        },
-        {"Push Hook": ForgeHint(branch="main"), "Merge Request Hook": _SEVEN, "Note Hook": _SEVEN},
-    ),
-}
-EVENTS = [(kind, event) for kind, entry in KINDS.items() for event in entry.payloads]
-
-
-def encoded(payload: object) -> bytes:
-    return json.dumps(payload).encode()
-
-
-def read(kind: Kind, forge: Forge, event: str, payload: object) -> ForgeHint | None:
-    body = orjson.dumps(payload)
-    return forge.read_event(kind.headers(event, body), body)
 
 
 @pytest.mark.parametrize(("name", "event"), EVENTS)
@@ -138,10 +41,10 @@ def test_a_webhook_says_what_to_look_at(name: str, event: str) -> None:
         ("github", "push", {"repository": {"full_name": "ops/other"}}),
         ("github", "issue_comment", {"issue": {"number": 7}}),
         ("github", "ping", {"repository": None}),
-        ("github", "workflow_run", {"repository": _HUB}),
+        ("github", "workflow_run", {"repository": HUB}),
         ("gitlab", "Push Hook", {"project": {"path_with_namespace": "ops/other"}}),
         ("gitlab", "Note Hook", {"object_attributes": {"noteable_type": "Issue"}}),
-        ("gitlab", "Tag Push Hook", {"object_kind": "tag_push", "ref": "refs/tags/v1", "project": _LAB}),
+        ("gitlab", "Tag Push Hook", {"object_kind": "tag_push", "ref": "refs/tags/v1", "project": LAB}),
         ("gitlab", "Pipeline Hook", {}),
     ],
 )
@@ -154,7 +57,7 @@ def test_what_is_valid_and_not_for_us_says_nothing(name: str, event: str, change
     ("name", "event", "change"),
     [
         ("github", "pull_request", {"number": 8}),
-        ("github", "issue_comment", {"comment": {"issue_url": f"{_API}/issues/8"}}),
+        ("github", "issue_comment", {"comment": {"issue_url": f"{HUB_API}/issues/8"}}),
         ("gitlab", "Push Hook", {"object_kind": "note"}),
         ("gitlab", "Note Hook", {"merge_request": {"id": 9_008, "iid": 8}}),
         ("gitlab", "Merge Request Hook", {"object_attributes": {"iid": 8, "url": "https://x/-/merge_requests/7"}}),

@@ -46,6 +46,12 @@ def put_protection(server: GitHubServer, call: Call) -> httpx2.Response:
     return answer({})
 
 
+def patch_checks(server: GitHubServer, call: Call) -> httpx2.Response:
+    assert server.protection is not None
+    server.protection["required_status_checks"] = call.body
+    return answer({**call.body, "url": server.url, "contexts_url": server.url, "checks": []})
+
+
 def add_checks(server: GitHubServer, call: Call) -> httpx2.Response:
     assert server.protection is not None
     checks = server.protection["required_status_checks"]
@@ -69,5 +75,6 @@ SETUP_ROUTES: Routes[GitHubServer] = (
     ("DELETE", r"REPO/hooks/(\d+)", delete_hook),
     ("GET", _PROTECTION, get_protection),
     ("PUT", _PROTECTION, put_protection),
+    ("PATCH", f"{_PROTECTION}/required_status_checks", patch_checks),
     ("POST", f"{_PROTECTION}/required_status_checks/contexts", add_checks),
 )
