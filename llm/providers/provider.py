@@ -64,6 +64,9 @@ class Failure(StrEnum):
     EMPTY = "empty"  # no text, or the model declined
 
 
+FREE = frozenset({Failure.UNREACHABLE, Failure.DENIED, Failure.LIMITED, Failure.FAILED})  # no model was run
+
+
 class NoAnswer(Exception):
     """A request without a usable answer. `retry_after_s`: what a 429 asked for. Never holds what the server wrote."""
 
