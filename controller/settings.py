@@ -7,35 +7,26 @@ same references are refused to blueprints (threats.md, I27).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from controller.blueprint.document import read_document
-from controller.blueprint.names import checked_name
 from controller.blueprint.node import Node, plain
 from controller.blueprint.reading import checked
-from controller.blueprint.units import duration_s
 from controller.errors import InvalidInput, Place, Problem
+from controller.model_settings import ModelSettings
 from controller.plan.resource import Allow
+from controller.setting_types import SECRET, Name, Seconds, SecretRef, Strict
 
 ENGINES = ("docker", "kubernetes", "proxmox", "simulation")
-_SECRET = re.compile(r"(env|file):.+")
-
-Name = Annotated[str, BeforeValidator(lambda v: checked_name(v) if isinstance(v, str) else v)]
-Seconds = Annotated[int, BeforeValidator(duration_s)]
-SecretRef = Annotated[str, Field(pattern=_SECRET.pattern)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class ServerSettings(_Strict):
+class ServerSettings(Strict):
     """Where the controller listens. Without API keys `listen` serves health and webhooks only."""
 
     listen: str = "127.0.0.1:8420"
@@ -56,7 +47,7 @@ class ForgeSettings(BaseModel):
     private_key: SecretRef | None = None  # its key, PEM
 
 
-class RepositorySettings(_Strict):
+class RepositorySettings(Strict):
     name: Name
     url: str
     branch: str = "main"
@@ -86,7 +77,7 @@ class AllowSettings(BaseModel):
     @classmethod
     def _never_ours(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
-            if not _SECRET.match(pattern):
+            if not SECRET.match(pattern):
                 raise ValueError(f"{pattern} is no secret pattern; write env:NAME* or file:/path/**")
             if pattern.startswith("env:ALMA_"):
                 raise ValueError(f"{pattern}: ALMA_* is never a secret of a blueprint")
@@ -104,7 +95,7 @@ class AllowSettings(BaseModel):
         return Allow(self.targets, self.secrets, options)
 
 
-class RoleSettings(_Strict):
+class RoleSettings(Strict):
     """Who may read, operate and administer: `forge:write`, `team:org/name`, `login:name`, `os:user`, `os:%group`."""
 
     read: tuple[str, ...] = ("forge:read",)
@@ -112,28 +103,28 @@ class RoleSettings(_Strict):
     admin: tuple[str, ...] = ("forge:admin",)
 
 
-class ApiKey(_Strict):
+class ApiKey(Strict):
     name: str
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     role: Literal["read", "operate", "admin"]
 
 
-class RegistrySettings(_Strict):
+class RegistrySettings(Strict):
     username: str
     password: SecretRef
 
 
-class ScopeRate(_Strict):
+class ScopeRate(Strict):
     per_minute: Annotated[int, Field(ge=1)] = 6
     burst: Annotated[int, Field(ge=1)] = 3
 
 
-class TargetRate(_Strict):
+class TargetRate(Strict):
     per_minute: Annotated[int, Field(ge=1)] = 300
     burst: Annotated[int, Field(ge=1)] = 50
 
 
-class ReconcileSettings(_Strict):
+class ReconcileSettings(Strict):
     interval: Seconds = 60
     drift_interval: Seconds = 600
     scope_rate: ScopeRate = ScopeRate()
@@ -143,14 +134,14 @@ class ReconcileSettings(_Strict):
     health_timeout: Seconds = 300
 
 
-class KeepSettings(_Strict):
+class KeepSettings(Strict):
     """How long what is over stays in `alma history`; the audit chain keeps every event."""
 
     days: Annotated[int, Field(ge=1, le=36_500)] = 90
     runs: Annotated[int, Field(ge=1, le=100_000)] = 100  # newest of each scope, however old
 
 
-class Settings(_Strict):
+class Settings(Strict):
     """The whole file."""
 
     id: Name = "alma"
@@ -164,6 +155,7 @@ class Settings(_Strict):
     registries: dict[str, RegistrySettings] = Field(default_factory=dict)
     reconcile: ReconcileSettings = ReconcileSettings()
     keep: KeepSettings = KeepSettings()
+    llm: ModelSettings | None = None
     key_file: str | None = None
     journal: str | None = None
     executor: Literal["local"] = "local"
@@ -173,8 +165,9 @@ class Settings(_Strict):
         found = {r.forge.token for r in self.repositories} | {r.token for r in self.repositories}
         found |= {r.forge.webhook_secret for r in self.repositories} | {r.forge.private_key for r in self.repositories}
         found |= {r.password for r in self.registries.values()}
+        found |= {p.api_key for p in self.llm.providers} if self.llm else set()
         for target in self.targets.values():
-            found |= {v for v in (target.model_extra or {}).values() if isinstance(v, str) and _SECRET.fullmatch(v)}
+            found |= {v for v in (target.model_extra or {}).values() if isinstance(v, str) and SECRET.fullmatch(v)}
         return frozenset(ref for ref in found if ref)
 
 
@@ -219,6 +212,7 @@ _ENVIRONMENT: Mapping[str, str] = {
     "ALMA_ROLES": "roles",
     "ALMA_API_KEYS": "api_keys",
     "ALMA_REGISTRIES": "registries",
+    "ALMA_LLM": "llm",
 }
 _NUMBERS = ("in_flight", "per_minute", "burst", "days", "runs")
 
@@ -255,9 +249,9 @@ def _read(file: Path | None) -> tuple[Node | None, dict[str, Any]]:
 
 def _parsed(name: str, path: str, text: str) -> object:
     """A value from the environment: JSON for maps and lists, a number where one is meant, else text."""
-    if "." not in path and path in ("repositories", "targets", "allow", "roles", "api_keys", "registries"):
+    if "." not in path and path in ("repositories", "targets", "allow", "roles", "api_keys", "registries", "llm"):
         try:
-            return _tuples(json.loads(text))
+            return _tuples(json.loads(text, parse_float=Decimal))
         except ValueError as e:
             raise InvalidInput(f"${name}: not valid JSON ({e})") from e
     if path.rpartition(".")[2] in _NUMBERS:

@@ -47,6 +47,10 @@ _CATALOGUE: tuple[MetricDoc, ...] = (
     MetricDoc("alma_findings", "gauge", ("scope", "severity"), "Open findings, waived ones excluded."),
     MetricDoc("http_requests", "counter", ("route", "method", "code"), "Requests to the controller."),
     MetricDoc("http_request_duration_seconds", "histogram", ("route", "method"), "Time to answer them."),
+    MetricDoc("llm_requests", "counter", ("provider", "result"), "Questions to a model, by how they ended."),
+    MetricDoc("llm_tokens_generated", "counter", (), "Tokens of answers, as the models' servers count them."),
+    MetricDoc("llm_request_duration_seconds", "histogram", (), "From asking a model to its answer or failure."),
+    MetricDoc("alma_narratives", "counter", ("author", "result"), "Narratives, by who wrote them and why."),
 )
 
 

@@ -55,6 +55,7 @@ from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
 from controller.targets import new_id, resolve_own, targets_of
 from controller.telemetry import Metrics
+from llm.opening import open_narrator
 
 _GIT_TIMEOUT_S = 60.0
 _REVERT_AGAIN_S = 60.0
@@ -71,6 +72,16 @@ class Controller:
     forges: Mapping[str, Forge]
     mirrors: Mapping[str, Mirror]
     watches: Sequence[Callable[[], AsyncIterator[str]]] = ()
+
+
+def narrator_of(install: Install, environment: Mapping[str, str], stack: AsyncExitStack) -> Narrator:
+    """The narrator of the configuration: a model where `llm` names one, else the rules. Closed by `stack`."""
+    if install.settings.llm is None:
+        return PlainNarrator()
+    own = resolve_own(install.settings, environment)
+    narrator = open_narrator(install.settings.llm, own, install.redact.full, install.clock, install.metrics)
+    stack.push_async_callback(narrator.close)
+    return narrator
 
 
 class PlainNarrator:

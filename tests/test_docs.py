@@ -152,7 +152,7 @@ def test_what_is_said_of_a_proxmox_target_is_what_the_engine_takes() -> None:
 
 def test_every_path_the_readme_names_is_there() -> None:
     text = README.read_text()
-    named = set(re.findall(r"`((?:controller|engines|tests|examples)/[\w./-]+)`", text))
+    named = set(re.findall(r"`((?:controller|engines|llm|tests|examples)/[\w./-]+)`", text))
     named |= set(re.findall(r"\]\(([^)#:]+)\)", text))
     assert len(named) > 6
     assert sorted(path for path in named if not (ROOT / path).exists()) == []

@@ -6,7 +6,7 @@ template prints and is not `Markdown` already becomes a code span (I44): a templ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -27,6 +27,8 @@ from controller.review.undo_section import undo
 
 LIMIT = 60_000
 _VERDICT_ROOM = 1_500
+# Kept free whether or not there is a narrative: what else is shown, and so what a merge clears, must not depend on it.
+_NARRATIVE_ROOM = 3_500
 _SHARES = (1.0, 0.75, 0.5, 0.3, 0.15, 0.05)  # of the limit; the first body that fits is taken
 _NO_PLAN = PlanSection(Markdown(""), (), ())
 
@@ -51,16 +53,23 @@ def comment(review: Review, run: Runs, marker: str, limit: int = LIMIT) -> str:
 def rendered(review: Review, run: Runs, marker: str, limit: int = LIMIT) -> Rendered:
     """`comment`, with what it shows and what it does not."""
     runs = (run,) if isinstance(run, RunProgress) else tuple(run or ())
+    narrative = _narrative(review)
+    room = limit - min(_NARRATIVE_ROOM, limit // 4)
     for share in _SHARES:
-        made = _made(review, runs, marker, int(limit * share))
-        if len(made.body) <= limit:
-            return made
+        parts, plan = _parts(review, runs, marker, int(room * share))
+        body = _body(parts)
+        if len(body) <= room:
+            whole = _body({**parts, "narrative": narrative})
+            return Rendered(whole if len(whole) <= limit else body, plan.listed, plan.hidden)
     everything = tuple(c for p in review.plans for c in p.changes)
     verdict = text("verdict.md.j2", **sections.verdict_facts(review, PlanSection(Markdown(""), (), everything)))
     return Rendered(cut(f"{marker}\n{verdict}", limit), (), everything)
 
 
-def _made(review: Review, runs: Sequence[RunProgress], marker: str, room: int) -> Rendered:
+def _parts(
+    review: Review, runs: Sequence[RunProgress], marker: str, room: int
+) -> tuple[Mapping[str, str], PlanSection]:
+    """One attempt: the text of each section, all but the narrative."""
     parts = {
         "marker": marker,
         "run": _run(review, runs, room // 4),
@@ -71,7 +80,6 @@ def _made(review: Review, runs: Sequence[RunProgress], marker: str, room: int) -
         "capacity": text("capacity.md.j2", **capacity_facts(review, room // 16)),
         "order": _order(review, room // 8),
         "undo": text("undo.md.j2", **sections.undo_facts(undo(review.plans), room // 10)),
-        "narrative": _narrative(review),
         "commands": text("commands.md.j2", commands=review.commands, links=_links(review)),
         "digest": text("digest.md.j2", **sections.digest_facts(review, room // 20)),
     }
@@ -79,8 +87,11 @@ def _made(review: Review, runs: Sequence[RunProgress], marker: str, room: int) -
     plan = plan_section(review.plans, max(room - spent, room // 20)) if review.plans else _NO_PLAN
     parts["plan"] = text("plan.md.j2", plan=plan) if plan.listed or plan.hidden else ""
     parts["verdict"] = text("verdict.md.j2", **sections.verdict_facts(review, plan))
-    body = text("comment.md.j2", **{name: Markdown(part.strip()) for name, part in parts.items()})
-    return Rendered(body.strip() + "\n", plan.listed, plan.hidden)
+    return {**parts, "narrative": ""}, plan
+
+
+def _body(parts: Mapping[str, str]) -> str:
+    return text("comment.md.j2", **{name: Markdown(part.strip()) for name, part in parts.items()}).strip() + "\n"
 
 
 def _run(review: Review, runs: Sequence[RunProgress], room: int) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from controller.plan.change import Change
 from controller.plan.step import Action
+from controller.review.claims import claims_hold
 from controller.review.inert import visible
 from controller.review.report import (
     Narrative,
@@ -107,7 +108,8 @@ def inert(text: str) -> bool:
 
 _JUDGING = re.compile(
     r"(?i)\b(?:safe(?:ly)?|harmless|approved?|lgtm|risk[- ]?free|no risks?|without risk|nothing to worry|can be merged"
-    r"|ready to merge|good to go|compliant|secure|guaranteed?|recommend(?:ed)? merging|ignore)\b"
+    r"|ready to merge|good to go|compliant|secure|guaranteed?|recommend(?:ed)? merging|ignore"
+    r"|please|trust(?:ed)?|trivial|routine|cosmetic|fine|okay|ok|should(?: be)? merged?|merge (?:it|this|now|away))\b"
 )
 _DESTROYING = re.compile(r"(?i)\b(?:destroy|delet|remov)\w*")
 _NOTHING_GOES = re.compile(
@@ -116,12 +118,14 @@ _NOTHING_GOES = re.compile(
 
 
 def grounded(narrative: Narrative, review: Review) -> bool:
-    """True if every name and number in the prose is one the review holds, it passes no verdict of its own, and it does
-    not leave out that something is destroyed."""
+    """True if every name, number and verdict in the prose is one the review holds, it speaks of this review, and it
+    does not leave out that something is destroyed."""
     facts = facts_of(review)
     text = narrative.text
-    if _JUDGING.search(text):
+    if _JUDGING.search(text) or not claims_hold(text, review):
         return False
+    if review.scopes and not _speaks_of(text, review):
+        return False  # a refusal, a greeting: prose about nothing here
     if review.count(Action.DESTROY) and (not _DESTROYING.search(text) or _NOTHING_GOES.search(text)):
         return False
     return all(_known(word, facts) for word in _words(text))
@@ -148,13 +152,48 @@ _NUMBER = re.compile(r"[+−±~≈-]?\d[\d.,]*%?")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
+_COUNTS = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
+_TOO_ROUND = frozenset(
+    {
+        "ten",
+        "eleven",
+        "twelve",
+        "dozen",
+        "dozens",
+        "hundred",
+        "hundreds",
+        "thousand",
+        "thousands",
+        "million",
+        "millions",
+    }
+)
+
+
 def _known(word: str, facts: frozenset[str]) -> bool:
-    """Plain words are free; a number, or anything shaped like a name, must be in the facts."""
-    if word.lower() in facts:
+    """Plain English words are free; a number, in digits or words, and anything shaped like a name must be in the
+    facts, and so must a word of letters that are not Latin."""
+    low = word.lower()
+    if low in facts:
         return True
     if _NUMBER.fullmatch(word):
         return _number(word) in facts
-    return bool(_WORD.fullmatch(word)) or not any(c.isalnum() for c in word)
+    if low in _COUNTS or low in _TOO_ROUND:
+        return _COUNTS.get(low) in facts
+    return bool(_WORD.fullmatch(word) and word.replace("’", "").isascii()) or not any(c.isalnum() for c in word)
+
+
+def _speaks_of(text: str, review: Review) -> bool:
+    subjects = _subjects(review)
+    return any(w.lower() in subjects or w.lower() in _COUNTS or _NUMBER.fullmatch(w) for w in _words(text))
+
+
+def _subjects(review: Review) -> frozenset[str]:
+    """What prose about this review can be about: its scopes, resources and broken rules, lower case."""
+    names = [str(c.effect.resource) for p in review.plans for c in p.changes]
+    names += [name.rpartition("/")[2] for name in names]
+    names += [f.rule for s in review.scopes if s.audit for f in s.audit.findings]
+    return frozenset(n.lower() for n in (*names, *(s.name for s in review.scopes)))
 
 
 def _number(text: str) -> str:

@@ -98,6 +98,22 @@ def test_without_the_model_every_other_byte_is_the_same() -> None:
     assert whole[:start] + whole[end:] == without
 
 
+@pytest.mark.parametrize("count", [100, 250, 400, 600])
+@pytest.mark.parametrize("limit", [8_000, 60_000])
+def test_how_much_fits_does_not_depend_on_the_narrative(count: int, limit: int, report_n: Callable[..., None]) -> None:
+    """What the comment lists is what a merge clears (I2): prose must not push a change out of it, or into it."""
+    review = many(count)
+    told = replace(review, narrative=Narrative("In prod much is destroyed. " * 70, "model"))
+    without, whole = rendered(review, None, MARKER, limit), rendered(told, None, MARKER, limit)
+    assert (whole.listed, whole.hidden) == (without.listed, without.hidden)
+    assert len(whole.body) <= limit
+    start = whole.body.find("<details><summary>In words")
+    assert start >= 0 or limit < 60_000
+    end = whole.body.index("</details>", start) + len("</details>\n\n") if start >= 0 else 0
+    assert (whole.body[:start] + whole.body[end:] if start >= 0 else whole.body) == without.body
+    report_n("I29 room", 1)
+
+
 def many(count: int, action: Action | None = None, fields: int = 3) -> Review:
     actions = [Action.CREATE, Action.UPDATE, Action.DESTROY, Action.RECREATE]
     each = tuple(FieldChange(f"env.K{i}", "before" * 5, "after" * 5) for i in range(fields))

@@ -1,0 +1,1 @@
+"""One file per protocol that models are reached by, behind the contract of `llm.providers.provider`."""
