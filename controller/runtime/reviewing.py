@@ -149,7 +149,6 @@ class Reviewing:
         plan = planned.plan
         before = await self._base_entries(ground, scope)
         audited = audit(ScopeView(planned.graph, plan, planned.snapshots), today)
-        # A framework nobody here knows is no reason to stop every pull request: it is left out.
         frameworks = [f for f in ground.config.policy.audit.frameworks if f in FRAMEWORKS]
         review = replace(
             review,
@@ -183,6 +182,7 @@ class Reviewing:
             fail_on=None if policy.audit.fail_on == "never" else Severity(policy.audit.fail_on),
             budget=within_budget(costs, budget) if budget else None,
             commands=_commands(scopes),
+            footer=_unknown_frameworks(ground.config),
         )
         review = replace(review, narrative=await self._narrator.narrate(review))
         return Judged(review, tuple(r for _, r in scopes if r))
@@ -196,6 +196,12 @@ def monthly_costs(review: Review) -> Mapping[str, Cost]:
 async def _book(repository: RepositorySource, base: str, config: Repository) -> PriceBook:
     text = await repository.prices(base, config)
     return default_book() if text is None else read_prices(text, config.prices or "prices.yaml", default_book())
+
+
+def _unknown_frameworks(config: Repository) -> str:
+    """A framework nobody here knows stops no pull request, and is not passed over in silence."""
+    unknown = [f for f in config.policy.audit.frameworks if f not in FRAMEWORKS]
+    return f"policy.audit.frameworks: {', '.join(unknown)} not known; known: {', '.join(FRAMEWORKS)}" if unknown else ""
 
 
 def _waits(planned: Planned, config: Repository, scope: ScopeConfig) -> tuple[str, ...]:
