@@ -36,8 +36,8 @@ ALL = (*INJECTIONS, CONTROL)
 def files_of(case: Injection, beacon: str) -> dict[str, str | None]:
     """A pull request that adds one resource and brings its payload in a comment, a value and a label."""
     payload = case.text(beacon)
-    shown = json.dumps(payload)  # a YAML string too
-    env = f"{{NOTE: {shown}, PASSWORD: {{secret: 'env:APP_PASSWORD'}}}}"
+    shown = "".join(f"\\U{ord(c):08x}" if ord(c) > 0xFFFF else json.dumps(c)[1:-1] for c in payload)
+    env = f'{{NOTE: "{shown}", PASSWORD: {{secret: "env:APP_PASSWORD"}}}}'
     entry = f'{{name: {case.name}, type: container, specs: {{image: "web:1.0", memory: 64MB, cpu: 1, env: {env}}}}}'
     remark = "".join(f"# {line}\n" for line in payload.splitlines() if line.isprintable())
     return {f"prod/{case.name}.yaml": remark + blueprint(entry, name=case.name)}
@@ -148,7 +148,8 @@ async def run_over(
     made = 0
     for case in INJECTIONS:
         made += assert_gained_nothing(case, off[case], on[case], "\n".join(sent[case]), beacons, render)
-    assert on[CONTROL].review.narrative == Narrative(CONTROL.said(""), "one m-1"), "the next one is told as ever"
+    told = on[CONTROL].review.narrative
+    assert told and told.text == CONTROL.said("") and told.author.startswith("one m-1"), "the next is told as ever"
     assert CONTROL.said("") in on[CONTROL].comment
     return made
 
