@@ -86,7 +86,7 @@ def adversary(beacon: str) -> Callable[..., Any]:
 
 
 def llm(server: ModelServer) -> dict[str, Any]:
-    one = {"name": "one", "base_url": server.url, "model": "m-1", "api_key": "env:MODEL_KEY", "timeout": "30s"}
+    one = {"name": "one", "base_url": server.url, "model": "m-1", "api_key": "env:MODEL_KEY", "timeout": "8s"}
     text = json.dumps({"providers": [one], "budget": {"change_tokens": 10**8, "day_tokens": 10**9}})
     return {"llm": load_settings(None, {"ALMA_LLM": text}).settings.llm}
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.review.markdown import comment
 from controller.review.narrative import admitted, paragraph, told_by_rules
@@ -40,6 +42,7 @@ from tests.llm.model_server import (
 SHOP, DANGER = cases()["shop-update"].review, cases()["destroy-and-recreate"].review
 MARKER = "<!-- alma:ipr:7 -->"
 TRUE = "In prod, web is updated to web:latest, and db is created first."
+TRUTHS = (TRUE, "old is destroyed.", "In prod and edge much changes.", "web\n" * 300)
 ROOMY = Amount(10**7, Decimal(100))
 
 
@@ -209,6 +212,23 @@ async def test_with_and_without_a_model_only_the_block_differs(name: str, report
         assert (review.verdict, review.plans) == (bare.verdict, bare.plans)
         assert bool(paragraph(review)) is admitted(told, review)
         report_n("I29 off and on", 1)
+
+
+def test_no_text_in_the_narrative_s_place_moves_another_byte(report_n: Callable[..., None]) -> None:
+    """I29 as a property: any text at all, by any author, over any golden review."""
+    tried = 0
+    bare = {name: replace(case.review, narrative=None) for name, case in cases().items()}
+    without = {name: comment(review, cases()[name].runs, MARKER) for name, review in bare.items()}
+
+    @given(st.sampled_from(sorted(bare)), st.one_of(st.text(max_size=2_500), st.sampled_from(TRUTHS)), st.text())
+    def holds(name: str, text: str, author: str) -> None:
+        nonlocal tried
+        body = comment(replace(bare[name], narrative=Narrative(text, author)), cases()[name].runs, MARKER)
+        assert outside(body) == without[name]
+        tried += 1
+
+    holds()
+    report_n("I29 property", tried)
 
 
 def outside(body: str) -> str:
