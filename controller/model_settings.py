@@ -29,7 +29,7 @@ class ModelProviderSettings(Strict):
     api_key: SecretRef | None = None
     prompt_price: Price = Decimal(0)
     completion_price: Price = Decimal(0)
-    timeout: Annotated[Seconds, Field(ge=1, le=60)] = 6
+    timeout: Annotated[Seconds, Field(ge=1, le=8)] = 6  # a comment waits for no model longer than 8 s
 
     @field_validator("base_url")
     @classmethod

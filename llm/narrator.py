@@ -22,7 +22,8 @@ TASK = "narrate"
 WAIT_S = 8.0  # that a comment may come later than without a model; the row allows 10
 AT_ONCE = 4  # reviews that wait for a model: the loop's other workers stay free for runs
 _CITED = re.compile(r"\s*[(\[](f\d+(?:, ?f\d+)*)[)\]]")
-_BOUNDS = Bounds(tokens=500, characters=LENGTH_MAX + 500, timeout_s=WAIT_S)
+# Sooner than the whole wait, so that a provider that hangs is seen to fail and left alone.
+_BOUNDS = Bounds(tokens=500, characters=LENGTH_MAX + 500, timeout_s=WAIT_S - 0.5)
 
 
 class ModelNarrator:
