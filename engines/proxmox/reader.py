@@ -65,7 +65,7 @@ class Reader:
         gaps = await self._blind() + _unreached(listing)
         ha = await self._ha(gaps)
         rows = [r for r in listing.guests.values() if self._interests(r, ask, listing)]
-        reads = [r for r in await asyncio.gather(*(self._read_row(r, ha) for r in rows)) if r is not None]
+        reads = await self._read_rows(rows, ha)
         self._forget_gone(listing)
         objects = self._guests(reads, listing, ask)
         names = {r.vmid: r.name for r in reads} | {v: str(r["name"]) for v, r in listing.guests.items() if "name" in r}
@@ -113,6 +113,15 @@ class Reader:
 
     def _is_ours(self, known: _Known | None) -> bool:
         return known is not None and known.read.marker(self._install) is not None
+
+    async def _read_rows(self, rows: Sequence[Row], ha: Mapping[str, Row]) -> list[Read]:
+        """All of them, or the first error. Every call has ended then: one that went on would still note down later
+        what it had read before."""
+        told = await asyncio.gather(*(self._read_row(r, ha) for r in rows), return_exceptions=True)
+        for one in told:
+            if isinstance(one, BaseException):
+                raise one
+        return [r for r in told if isinstance(r, Read)]
 
     async def _read_row(self, row: Row, ha: Mapping[str, Row]) -> Read | None:
         vmid, now_s = int(row["vmid"]), self._clock()
