@@ -214,16 +214,15 @@ def _both(host: DockerDaemon, cluster: ControlPlane) -> tuple[int, str]:
 async def test_no_example_teaches_what_a_review_would_stop(name: str) -> None:
     folder = read_folder(EXAMPLES / name)
     targets = {
-        "docker": ("docker",),
-        "kubernetes": ("kubernetes",),
+        "docker": ("docker", "edge"),
+        "kubernetes": ("main",),
         "proxmox": ("pve",),
         "simulation": ("simulation",),
     }
     kinds = kinds_of(targets)
+    allow = everything_allowed(tuple(name for names in targets.values() for name in names))
     for scope in folder.repository.scopes:
-        wanted = await folder.wanted(
-            scope, targets, everything_allowed(("docker", "kubernetes", "pve", "simulation")), kinds
-        )
+        wanted = await folder.wanted(scope, targets, allow, kinds)
         graph = desired_graph(wanted.scope, wanted.entries, Placement(targets, kinds, wanted.allow))
         plan = Plan(scope.name, "0" * 40, (), "0" * 64, "", total=len(graph.entries), wanted=len(graph.entries))
         found = audit(ScopeView(graph, plan, {t: Snapshot() for t in wanted.allow.targets}), date.today())
