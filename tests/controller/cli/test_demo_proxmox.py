@@ -12,7 +12,7 @@ from tests.controller.cli.conftest import Alma, spawned
 from tests.servers.process import wait_until
 
 
-def test_a_story_on_an_emulated_cluster(tmp_path: Path) -> None:
+def test_an_emulated_story(tmp_path: Path) -> None:
     folder = tmp_path / "t"  # a socket path has at most 107 characters
     folder.mkdir()
     said = spawned("demo", "--engine", "proxmox", "--once", env={"TMPDIR": str(folder)}, timeout_s=150)
