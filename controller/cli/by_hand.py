@@ -5,65 +5,30 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import click
 
 from controller.blueprint.repository import ScopeConfig
+from controller.cli.consent import Consent
 from controller.cli.live import Watch, print_result
 from controller.cli.scopes import coming_before, ordered, wanted_by_hand
-from controller.cli.show import interactive, print_plans
-from controller.errors import AlmaError, InvalidInput, RefusedByPolicy, Unreachable
+from controller.cli.show import print_plans
+from controller.errors import AlmaError, RefusedByPolicy, Unreachable
 from controller.install import Install
 from controller.operations.deploy import Standalone
 from controller.plan.change import Plan
 from controller.plan.limits import PruneLimits
-from controller.review.plan_text import DIGEST_SHOWN
 from controller.runtime.folder import Folder
 from controller.runtime.planning import Planned, Wanted
 from controller.runtime.records import RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
 from controller.runtime.scope_policy import policy_of
 
-_TYPED = 8  # characters of a digest that a person types
 _BY = "the person at the terminal"
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """What the caller agreed to: on the command line, else by an answer at the terminal."""
-
-    yes: bool
-    digests: tuple[str, ...]
-
-    def names(self, digest: str) -> bool:
-        """True if `--confirm` was given for this digest, or its beginning."""
-        return any(len(d) >= _TYPED and digest.startswith(d) for d in self.digests)
-
-    def plain(self, question: str) -> bool:
-        """A yes or no. Raises InvalidInput where nobody can be asked."""
-        if self.yes:
-            return True
-        if not interactive():
-            raise InvalidInput("there is no terminal to ask at", hint="--yes goes on without asking")
-        with _interruptible():
-            return click.confirm(question)
-
-    def typed(self, why: str, digest: str) -> bool:
-        """Above the prune limits (I17): the digest itself, never a plain yes. Raises RefusedByPolicy where nobody can
-        be asked."""
-        if self.names(digest):
-            return True
-        if self.yes or not interactive():
-            raise RefusedByPolicy(why, hint=f"look at the plan, then: --confirm {digest[:DIGEST_SHOWN]}")
-        click.secho(why, fg="red")
-        with _interruptible():
-            answer: str = click.prompt(f"Type the first {_TYPED} characters of the digest to go on", default="")
-        return len(answer) >= _TYPED and digest.startswith(answer)
 
 
 @dataclass(slots=True)
@@ -94,7 +59,7 @@ class Hand:
             click.echo("Nothing to do.")
             return 0
         await self._refuse_parked([s for s, _ in due])
-        if not self._agree(due):
+        if not await self._agree(due):
             click.echo("Nothing was changed.")
             return 1
         for scope in order:
@@ -109,7 +74,7 @@ class Hand:
             return True
         click.echo("An earlier run was cut off and left parts behind. Before anything else:")
         print_plans(left, "text")
-        if not self.consent.plain(f"Do this in {', '.join(plan.scope for plan in left)}?"):
+        if not await self.consent.plain(f"Do this in {', '.join(plan.scope for plan in left)}?"):
             return False
         self.planned.clear()
         runs = [await stoppable(self.install, self.watch, self.desk.sweep(plan)) for plan in left]
@@ -150,16 +115,16 @@ class Hand:
     def _limits(self, scope: ScopeConfig) -> PruneLimits:
         return policy_of(self.folder.repository, scope).prune
 
-    def _agree(self, due: Sequence[tuple[ScopeConfig, Planned]]) -> bool:
+    async def _agree(self, due: Sequence[tuple[ScopeConfig, Planned]]) -> bool:
         plain = []
         for scope, planned in due:
             why = self.desk.needs_digest(planned, self._limits(scope), taking_away=self.taking_away)
-            if why and not self.consent.typed(why, planned.plan.digest):
+            if why and not await self.consent.typed(why, planned.plan.digest):
                 return False
             if not why and not self.consent.names(planned.plan.digest):
                 plain.append(scope.name)
         verb = "Take all of this away from" if self.taking_away else "Do this in"
-        if plain and not self.consent.plain(f"{verb} {', '.join(plain)}?"):
+        if plain and not await self.consent.plain(f"{verb} {', '.join(plain)}?"):
             return False
         self.agreed |= {p.plan.digest for _, p in due}
         return True
@@ -175,7 +140,7 @@ class Hand:
         if planned.plan.digest not in self.agreed:
             click.secho(f"scope {scope.name}: what would change is no longer what was shown", fg="yellow")
             print_plans([planned.plan], "text")
-            if not self._agree([(scope, planned)]):
+            if not await self._agree([(scope, planned)]):
                 self.failed.add(scope.name)
                 return
         await self._run(scope, planned)
@@ -232,13 +197,3 @@ async def stoppable(install: Install, watch: Watch, going: Coroutine[Any, Any, T
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """While a person is asked, Ctrl-C ends the question: the event loop's own handler would wait for the answer."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from controller.alone import standalone
-from controller.cli.by_hand import Consent, Hand, finish_unfinished
+from controller.cli.by_hand import Hand, finish_unfinished
+from controller.cli.consent import Consent
 from controller.cli.live import Watch
 from controller.cli.plan import plan_folder
 from controller.cli.session import (
@@ -106,7 +107,8 @@ def _orphan(loaded: Loaded, state: Path, scope: str, consent: Consent) -> int:
     if not plan["changes"]:
         click.echo("Nothing to do.")
         return 0
-    if not consent.typed(f"all that scope {scope} left behind would be deleted", plan["digest"]):
+    why = f"all that scope {scope} left behind would be deleted"
+    if not blocking(lambda: consent.typed(why, plan["digest"])):
         click.echo("Nothing was changed.")
         return 1
     run = ask(loaded, state, "destroy", {"scope": scope, "confirm": plan["digest"]})["run"]
