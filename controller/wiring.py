@@ -21,6 +21,8 @@ from controller.install import Install
 from controller.local_forge import JournalStore, MirrorGit
 from controller.operations.access import Role, RoleRules, os_actor, role_of
 from controller.operations.answering import CommentDesk
+from controller.operations.comment_reads import ReadDesk
+from controller.operations.contents import Contents
 from controller.operations.context import Context
 from controller.operations.desk import Desk
 from controller.operations.doctor import DoctorDesk
@@ -234,7 +236,13 @@ def _iprs(
         repository=repository.source,
         forge=repository.forge,
         reviewing=reviewing,
-        answering=CommentDesk(about, rollbacks, repository.forge, _rules_at_forge(repository)),
+        answering=CommentDesk(
+            about,
+            rollbacks,
+            repository.forge,
+            _rules_at_forge(repository),
+            ReadDesk(about, Contents(repository.source)),
+        ),
         records=install.records,
         clock=install.clock,
         metrics=install.metrics,

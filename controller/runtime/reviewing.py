@@ -88,7 +88,7 @@ class Reviewing:
         scopes these must be, None for a folder of anyone."""
         try:
             config = await repository.config(base)
-            book = await _book(repository, base, config)
+            book = await book_of(repository, base, config)
         except InvalidInput as e:
             return Judged(Review((ScopeReview("alma.yaml", problems=e.problems),), head, base), ())
         ground = _Ground(repository, base, merged, config, book, owner)
@@ -193,7 +193,8 @@ def monthly_costs(review: Review) -> Mapping[str, Cost]:
     return {s.name: s.cost for s in review.scopes if s.cost}
 
 
-async def _book(repository: RepositorySource, base: str, config: Repository) -> PriceBook:
+async def book_of(repository: RepositorySource, base: str, config: Repository) -> PriceBook:
+    """The prices of a commit over the default ones. Raises InvalidInput."""
     text = await repository.prices(base, config)
     return default_book() if text is None else read_prices(text, config.prices or "prices.yaml", default_book())
 
