@@ -28,6 +28,7 @@ from controller.operations.desk import Desk
 from controller.operations.doctor import DoctorDesk
 from controller.operations.iprs import PullDesk
 from controller.operations.orphans import OrphanDesk
+from controller.operations.proposals import ProposalDesk
 from controller.operations.rollback import RollbackDesk
 from controller.plan.resource import Allow
 from controller.review.narrative import Narrator, told_by_rules
@@ -232,6 +233,7 @@ def _running(
 def _iprs(
     install: Install, repository: _Repository, about: Context, rollbacks: RollbackDesk, reviewing: Reviewing
 ) -> Iprs:
+    plain_review = Reviewing(install.planning, install.records, PlainNarrator())
     return Iprs(
         repository=repository.source,
         forge=repository.forge,
@@ -242,6 +244,7 @@ def _iprs(
             repository.forge,
             _rules_at_forge(repository),
             ReadDesk(about, Contents(repository.source)),
+            ProposalDesk(about, repository.source, plain_review, repository.settings.branch),
         ),
         records=install.records,
         clock=install.clock,

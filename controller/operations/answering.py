@@ -10,6 +10,7 @@ from controller.operations import runs, scopes
 from controller.operations.access import Actor, Role, RoleRules, forge_actor, require
 from controller.operations.comment_reads import ReadDesk, scopes_of, stored_review
 from controller.operations.context import Context
+from controller.operations.proposals import ProposalDesk
 from controller.operations.rollback import RollbackDesk
 from controller.review.command_answer import VerbKind, done_answer, refused_answer, unknown_answer
 from controller.runtime.command import VERBS, Command, parse_command
@@ -26,6 +27,7 @@ class CommentDesk:
     forge: Forge
     rules: RoleRules
     reads: ReadDesk
+    proposals: ProposalDesk
 
     async def answer(self, record: IprRecord, pull: PullRequest, comment: Comment, marker: str) -> str:
         """The answer's body, beginning with `marker`; a refusal is an answer too. Raises ForgeError only."""
@@ -41,6 +43,8 @@ class CommentDesk:
             require(actor, self.rules, Role.READ if verb.kind is VerbKind.READ else Role.OPERATE, verb.name)
             if verb.kind is VerbKind.READ:
                 return await self.reads.answer(command, record, pull, marker)
+            if verb.kind is VerbKind.BRANCH:
+                return await self.proposals.propose(command, record, pull, actor, marker)
             told = await self._act(command, record, pull, actor)
         except AlmaError as e:
             if isinstance(e, ForgeError):

@@ -189,16 +189,20 @@ def _by_id(content: Content, side: str) -> dict[str, Entry]:
     return {e.id: e for s in content.scopes for e in (s.before if side == "before" else s.after)}
 
 
+def key_values(command: Command) -> dict[str, str]:
+    """The arguments that are `key=value`."""
+    pairs = (word.partition("=") for word in command.args)
+    return {key: value for key, is_option, value in pairs if is_option}
+
+
 def _options(command: Command, names: Mapping[str, str], plain: int = 0) -> dict[str, str]:
     """`key=value` arguments under the tool's own names. Raises InvalidInput for another key, or for a plain word
     where none is taken."""
-    given = {}
-    for word in command.args:
-        key, is_option, value = word.partition("=")
-        if is_option and key not in names:
-            raise InvalidInput(f"{command.verb} takes no {key}", hint=f"/alma {VERBS[command.verb].usage}")
-        if is_option:
-            given[names[key]] = value
+    written = key_values(command)
+    unknown = sorted(written.keys() - names.keys())
+    if unknown:
+        raise InvalidInput(f"{command.verb} takes no {unknown[0]}", hint=f"/alma {VERBS[command.verb].usage}")
+    given = {names[key]: value for key, value in written.items()}
     if len(command.args) - plain > len(given):
         raise InvalidInput(f"{command.verb} takes key=value", hint=f"/alma {VERBS[command.verb].usage}")
     return given
