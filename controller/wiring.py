@@ -58,7 +58,10 @@ from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
 from controller.targets import new_id, resolve_own, targets_of
 from controller.telemetry import Metrics
-from llm.opening import open_narrator
+from controller.tools.council import RuleSpeaker, Speaker
+from llm.council import ModelSpeaker
+from llm.narrator import ModelNarrator
+from llm.opening import open_router
 
 _GIT_TIMEOUT_S = 60.0
 _REVERT_AGAIN_S = 60.0
@@ -77,14 +80,24 @@ class Controller:
     watches: Sequence[Callable[[], AsyncIterator[str]]] = ()
 
 
-def narrator_of(install: Install, environment: Mapping[str, str], stack: AsyncExitStack) -> Narrator:
-    """The narrator of the configuration: a model where `llm` names one, else the rules. Closed by `stack`."""
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """Who puts things into words: a review, and the council's statements."""
+
+    narrator: Narrator
+    speaker: Speaker
+
+
+def voices_of(install: Install, environment: Mapping[str, str], stack: AsyncExitStack) -> Voices:
+    """Those of the configuration: a model where `llm` names one, else the rules. Closed by `stack`."""
     if install.settings.llm is None:
-        return PlainNarrator()
-    own = resolve_own(install.settings, environment)
-    narrator = open_narrator(install.settings.llm, own, install.redact.full, install.clock, install.metrics)
-    stack.push_async_callback(narrator.close)
-    return narrator
+        return Voices(PlainNarrator(), RuleSpeaker())
+    router = open_router(
+        install.settings.llm, resolve_own(install.settings, environment), install.clock, install.metrics
+    )
+    stack.push_async_callback(router.close)
+    redact = install.redact.full
+    return Voices(ModelNarrator(router, redact, install.metrics), ModelSpeaker(router, redact, install.metrics))
 
 
 class PlainNarrator:
@@ -152,7 +165,7 @@ class _Running:
 async def build_controller(
     install: Install,
     environment: Mapping[str, str],
-    narrator: Narrator,
+    voices: Voices,
     stack: AsyncExitStack,
     stop: asyncio.Event,
     *,
@@ -172,8 +185,10 @@ async def build_controller(
     running = _running(install, by_name, git, spreading, observe=observe)
     about = Context(install.records, queue, install.executor, install.clock, {n: r.rules for n, r in by_name.items()})
     rollbacks = RollbackDesk(about, git)
-    reviewing = Reviewing(install.planning, install.records, narrator)
-    spreading.iprs.update({n: _iprs(install, r, about, rollbacks, reviewing) for n, r in by_name.items()})
+    reviewing = Reviewing(install.planning, install.records, voices.narrator)
+    spreading.iprs.update(
+        {n: _iprs(install, r, about, rollbacks, reviewing, voices.speaker) for n, r in by_name.items()}
+    )
     forges = {name: r.forge for name, r in by_name.items()}
     alone = replace(standalone(install, "controller"), serving=running.serving)
     orphans = OrphanDesk(about, alone, targets_of(install))
@@ -231,7 +246,12 @@ def _running(
 
 
 def _iprs(
-    install: Install, repository: _Repository, about: Context, rollbacks: RollbackDesk, reviewing: Reviewing
+    install: Install,
+    repository: _Repository,
+    about: Context,
+    rollbacks: RollbackDesk,
+    reviewing: Reviewing,
+    speaker: Speaker,
 ) -> Iprs:
     plain_review = Reviewing(install.planning, install.records, PlainNarrator())
     return Iprs(
@@ -243,7 +263,7 @@ def _iprs(
             rollbacks,
             repository.forge,
             _rules_at_forge(repository),
-            ReadDesk(about, Contents(repository.source)),
+            ReadDesk(about, Contents(repository.source), speaker),
             ProposalDesk(about, repository.source, plain_review, repository.settings.branch),
         ),
         records=install.records,

@@ -25,6 +25,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rules": ("controller.cli.rules:rules", "What a review looks for, and by which clause."),
     "templates": ("controller.cli.templates:group", "Starters with parameters, and what they become."),
     "tools": ("controller.cli.tools:group", "Answers from rules, prices, templates and arithmetic."),
+    "council": ("controller.cli.authoring:council", "Five views on a blueprint, a rebuttal and a vote."),
+    "generate": ("controller.cli.authoring:generate", "A blueprint from words, validated and never deployed."),
     "status": ("controller.cli.readings:status", "Sync, health and what waits, per scope."),
     "drift": ("controller.cli.readings:drift", "What is not as it was left, and since when."),
     "history": ("controller.cli.readings:history", "Runs, newest first."),

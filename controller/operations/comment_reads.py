@@ -25,6 +25,7 @@ from controller.runtime.work_queue import Priority
 from controller.tools import telling
 from controller.tools.authoring import lacking, matching
 from controller.tools.comparing import compared
+from controller.tools.council import Speaker, convene, council_told
 from controller.tools.forecasting import FORECAST_METRICS, ForecastGives
 from controller.tools.queueing import CALCULATE_CAPACITY, CapacityGives
 from controller.tools.tool import Ground
@@ -48,6 +49,7 @@ class ReadDesk:
 
     about: Context
     contents: Contents
+    speaker: Speaker
 
     async def answer(self, command: Command, record: IprRecord, pull: PullRequest, marker: str) -> str:
         """The answer's body. Raises AlmaError for what cannot be answered."""
@@ -114,6 +116,10 @@ class ReadDesk:
         given = FORECAST_METRICS.call({"metric": "given", "values": values, **options}, self._ground())
         return answer.told_answer(telling.forecast_told(ForecastGives.model_validate(given)), asked.marker)
 
+    async def council(self, asked: Asked) -> str:
+        minutes = convene(asked.review, asked.command.text)
+        return answer.told_answer(council_told(await self.speaker.put(minutes, asked.review)), asked.marker)
+
     async def troubleshoot(self, asked: Asked) -> str:
         """What was said, else what the engine said as the newest run of this pull request failed."""
         about, message = "", asked.command.text
@@ -158,6 +164,7 @@ _ANSWERS: Mapping[str, Callable[[ReadDesk, Asked], Awaitable[str]]] = {
     "suggest": ReadDesk.suggest,
     "compare": ReadDesk.compare,
     "forecast": ReadDesk.forecast,
+    "council": ReadDesk.council,
     "troubleshoot": ReadDesk.troubleshoot,
 }
 

@@ -34,6 +34,7 @@ VERBS: Mapping[str, Verb] = {
         Verb("compliance", VerbKind.READ, "compliance [SOC2,GDPR,PCI-DSS]", "controls of frameworks, with evidence"),
         Verb("capacity", VerbKind.READ, "capacity [users=N] [rps=N]", "room on the targets, or instances for a load"),
         Verb("suggest", VerbKind.READ, "suggest [words]", "what the design lacks, or a starter for a need", words=True),
+        Verb("council", VerbKind.READ, "council [question]", "five views, a rebuttal and a vote", words=True),
         Verb("forecast", VerbKind.READ, "forecast NUMBER… [steps=N] [limit=N]", "measurements, continued"),
         Verb("troubleshoot", VerbKind.READ, "troubleshoot [words]", "what a failure probably means", words=True),
         Verb("optimize", VerbKind.BRANCH, "optimize [30%] [-s scope]", "a commit that saves a share of the cost"),

@@ -87,3 +87,8 @@ _WORKED_OUT: Mapping[str, Callable[[Entry, Finding], Settings]] = {
     "no-health-check": _probe,
     "unlimited-swap": _swap_as_memory,
 }
+
+
+def has_mend(finding: Finding) -> bool:
+    """True if a rule of this kind has one answer; where it is written may still forbid it."""
+    return finding.rule in _ALWAYS or finding.rule in _WORKED_OUT

@@ -35,6 +35,7 @@ READS = (
     "suggest a redis cache, we're in a hurry",
     "forecast 61 64 66 71 limit=80 steps=6",
     "troubleshoot Bind for 0.0.0.0:8080 failed: port is already allocated",
+    "council Is this safe, and isn't it too expensive?",
     "status",
     "plan",
 )

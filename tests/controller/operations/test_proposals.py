@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from controller.forges.forge import Account
+from controller.forges.forge import Account, PullRequest
 from controller.forges.local import LocalForge
 from tests.controller.operations.talking import said, said_all
 from tests.controller.runtime.estate import ALMA_YAML, WEB, Estate, Repo, blueprint, estate, git
@@ -137,22 +137,26 @@ async def test_only_who_may_operate_changes_a_branch(home: Estate, repo: Repo) -
 
 
 @pytest.mark.parametrize(
-    ("change", "why"), [({"fork": True}, "in a fork"), ({"head": "main"}, "is the tracked branch")]
+    ("change", "why"),
+    [
+        (lambda pull: replace(pull, fork=True), "in a fork"),
+        (lambda pull: replace(pull, head="main"), "is the tracked branch"),
+    ],
 )
 async def test_a_fork_and_the_tracked_branch_are_never_written_to(
-    home: Estate, repo: Repo, monkeypatch: pytest.MonkeyPatch, change: dict[str, object], why: str
+    home: Estate, repo: Repo, monkeypatch: pytest.MonkeyPatch, change: Callable[[PullRequest], PullRequest], why: str
 ) -> None:
     forge, refs = home.controller.forges["infra"], git(repo.remote, "for-each-ref")
     told = await forge.pull(1)
     assert told is not None
-    monkeypatch.setattr(forge, "pull", _always(replace(told, **change)))  # type: ignore[arg-type]
+    monkeypatch.setattr(forge, "pull", _always(change(told)))
     text = await said(home, 1, "/alma optimize 30%")
     assert "was refused" in text and why in text
     assert git(repo.remote, "for-each-ref") == refs
 
 
-def _always(told: object) -> Callable[[int], object]:
-    async def pull(number: int) -> object:
+def _always(told: PullRequest) -> Callable[[int], Awaitable[PullRequest]]:
+    async def pull(number: int) -> PullRequest:
         return told
 
     return pull
