@@ -21,6 +21,7 @@ from controller.install import Install
 from controller.local_forge import JournalStore, MirrorGit
 from controller.operations.access import Role, RoleRules, os_actor, role_of
 from controller.operations.answering import CommentDesk
+from controller.operations.asking import AskDesk
 from controller.operations.comment_reads import ReadDesk
 from controller.operations.contents import Contents
 from controller.operations.context import Context
@@ -265,6 +266,7 @@ def _iprs(
             _rules_at_forge(repository),
             ReadDesk(about, Contents(repository.source), speaker),
             ProposalDesk(about, repository.source, plain_review, repository.settings.branch),
+            AskDesk(about, Contents(repository.source), repository.forge),
         ),
         records=install.records,
         clock=install.clock,

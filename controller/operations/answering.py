@@ -8,11 +8,13 @@ from controller.errors import AlmaError, InvalidInput
 from controller.forges.forge import Comment, Forge, ForgeError, PullRequest, PullState
 from controller.operations import runs, scopes
 from controller.operations.access import Actor, Role, RoleRules, forge_actor, require
+from controller.operations.asking import AskDesk
 from controller.operations.comment_reads import ReadDesk, scopes_of, stored_review
 from controller.operations.context import Context
 from controller.operations.proposals import ProposalDesk
 from controller.operations.rollback import RollbackDesk
-from controller.review.command_answer import VerbKind, done_answer, refused_answer, unknown_answer
+from controller.review.command_answer import Verb, VerbKind, done_answer, refused_answer, unknown_answer
+from controller.review.inert import prose
 from controller.runtime.command import VERBS, Command, parse_command
 from controller.runtime.records import IprRecord, RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
@@ -28,6 +30,7 @@ class CommentDesk:
     rules: RoleRules
     reads: ReadDesk
     proposals: ProposalDesk
+    asking: AskDesk
 
     async def answer(self, record: IprRecord, pull: PullRequest, comment: Comment, marker: str) -> str:
         """The answer's body, beginning with `marker`; a refusal is an answer too. Raises ForgeError only."""
@@ -40,18 +43,33 @@ class CommentDesk:
         verb = VERBS[command.verb]
         actor = forge_actor(self.forge.kind, comment.author, await self.forge.standing(comment.author))
         try:
-            require(actor, self.rules, Role.READ if verb.kind is VerbKind.READ else Role.OPERATE, verb.name)
-            if verb.kind is VerbKind.READ:
-                return await self.reads.answer(command, record, pull, marker)
-            if verb.kind is VerbKind.BRANCH:
-                return await self.proposals.propose(command, record, pull, actor, marker)
-            told = await self._act(command, record, pull, actor)
+            self._require(actor, verb)
+            if verb.name != "ask":
+                return await self._carried_out(command, record, pull, actor, marker)
+            found = await self.asking.taken(command, record, pull, comment)
+            self._require(actor, VERBS[found.verb])
+            command = replace(command, verb=found.verb, args=found.args, text="")
+            body = await self._carried_out(command, record, pull, actor, marker)
+            return body.replace(marker, f"{marker}\n\n{prose(found.said)}", 1)
         except AlmaError as e:
             if isinstance(e, ForgeError):
                 raise
             reason = f"{e} ({e.hint})" if e.hint else str(e)
             return refused_answer(command.verb, comment.author.login, reason, marker)
-        return done_answer(command.verb, told, marker)
+
+    def _require(self, actor: Actor, verb: Verb) -> None:
+        require(actor, self.rules, Role.READ if verb.kind is VerbKind.READ else Role.OPERATE, verb.name)
+
+    async def _carried_out(
+        self, command: Command, record: IprRecord, pull: PullRequest, actor: Actor, marker: str
+    ) -> str:
+        match VERBS[command.verb].kind:
+            case VerbKind.READ:
+                return await self.reads.answer(command, record, pull, marker)
+            case VerbKind.BRANCH:
+                return await self.proposals.propose(command, record, pull, actor, marker)
+            case VerbKind.ACT:
+                return done_answer(command.verb, await self._act(command, record, pull, actor), marker)
 
     # --- act ---
 

@@ -16,11 +16,10 @@ from controller.blueprint.repository import Repository, ScopeConfig, blueprint_f
 from controller.errors import InvalidInput, RefusedByPolicy, Unreachable
 from controller.forges.forge import PullRequest, PullState
 from controller.git.authoring import Author
-from controller.journal.projections import Document, Entry
+from controller.journal.projections import Entry
 from controller.operations.access import Actor
 from controller.operations.comment_reads import key_values, stored_review
 from controller.operations.context import Context
-from controller.plan.codec import to_json
 from controller.review.command_answer import told_answer
 from controller.review.objections import objections
 from controller.review.report import Review
@@ -29,7 +28,16 @@ from controller.runtime.records import IprRecord
 from controller.runtime.reviewing import Reviewing, book_of
 from controller.runtime.source import TREE, RepositorySource
 from controller.runtime.work_queue import Priority
-from controller.tools.drafting import Draft, Written, draft_create, draft_fix, draft_optimize, draft_template
+from controller.tools.drafting import (
+    Draft,
+    Written,
+    draft_create,
+    draft_fix,
+    draft_move,
+    draft_optimize,
+    draft_set,
+    draft_template,
+)
 from controller.tools.tool import Ground
 
 _SHARE = re.compile(r"([1-9][0-9]?)%?")
@@ -70,8 +78,9 @@ class ProposalDesk:
         if against:
             more = f" (and {len(against) - _TOLD_MAX} more)" if len(against) > _TOLD_MAX else ""
             raise RefusedByPolicy(f"the result would be worse: {'; '.join(against[:_TOLD_MAX])}{more}")
-        await self._note(record, actor, command.verb, commit)
+        await self._intend(record, actor, command.verb, commit)
         await self.source.mirror.push(commit, pull.head, pull.head_sha)
+        await self._note(record, actor, command.verb, commit)
         self.about.queue.add(f"repo:{record.repository}", Priority.PERSON)
         self.about.queue.add(f"ipr:{record.key}", Priority.PERSON)
         told = replace(draft.told, sentences=(*draft.told.sentences, f"Pushed to this branch as {commit[:12]}."))
@@ -103,6 +112,24 @@ class ProposalDesk:
 
     async def fix(self, wished: Wished) -> Draft:
         return draft_fix(await self._written(wished))
+
+    async def set_fields(self, wished: Wished) -> Draft:
+        names, values = [a for a in wished.command.args if "=" not in a], key_values(wished.command)
+        if len(names) != 1 or not values:
+            raise InvalidInput("set takes a resource and key=value", hint="/alma set web memory=512MB")
+        return draft_set(await self._written(wished), names[0], values)
+
+    async def migrate(self, wished: Wished) -> Draft:
+        return await self._moved(wished, beside=False)
+
+    async def translate(self, wished: Wished) -> Draft:
+        return await self._moved(wished, beside=True)
+
+    async def _moved(self, wished: Wished, *, beside: bool) -> Draft:
+        if len(wished.command.args) != 1:
+            raise InvalidInput(f"{wished.command.verb} takes one engine", hint=f"/alma {wished.command.verb} docker")
+        book = await book_of(self.source, wished.base, wished.config)
+        return draft_move(await self._written(wished), wished.command.args[0], book, beside=beside)
 
     async def template(self, wished: Wished) -> Draft:
         names = [a for a in wished.command.args if "=" not in a]
@@ -168,20 +195,25 @@ class ProposalDesk:
         judged = await self.reviewing.review(self.source, proposed, True, self.about.clock.wall().date())
         return judged.review
 
+    async def _intend(self, record: IprRecord, actor: Actor, verb: str, commit: str) -> None:
+        """Who asked is durable before the branch moves: it counts as theirs (I3)."""
+        told = Entry("ipr.proposed", {"by": actor.id, "verb": verb, "number": record.number, "commit": commit})
+        await self.about.records.journal.append(f"ipr:{record.key}", [told])
+
     async def _note(self, record: IprRecord, actor: Actor, verb: str, commit: str) -> None:
-        """Who asked is durable before the branch moves, and told in our comment: it counts as theirs (I3)."""
+        """Who asked is told in our comment."""
         now = await self.about.records.get(IprRecord, record.key) or record
         ask = f"{verb} as {commit[:8]} by {actor.shown} ({actor.id})"
         noted = replace(now, asked=(*now.asked, ask)[-_ASKED_KEPT:])
-        told = Entry("ipr.proposed", {"by": actor.id, "verb": verb, "number": record.number, "commit": commit})
-        await self.about.records.journal.append(
-            f"ipr:{record.key}", [told], [Document("ipr", record.key, to_json(noted))]
-        )
+        await self.about.records.save("ipr.asked", noted)
 
 
 _DRAFTS: Mapping[str, Callable[[ProposalDesk, Wished], Awaitable[Draft]]] = {
     "optimize": ProposalDesk.optimize,
     "fix": ProposalDesk.fix,
+    "set": ProposalDesk.set_fields,
+    "migrate": ProposalDesk.migrate,
+    "translate": ProposalDesk.translate,
     "template": ProposalDesk.template,
     "create": ProposalDesk.create,
 }

@@ -9,20 +9,27 @@ from decimal import Decimal
 from controller.blueprint.catalog import template
 from controller.blueprint.editing import Setting, edited
 from controller.blueprint.entry import Entry
+from controller.blueprint.names import did_you_mean
 from controller.blueprint.repository import ScopeConfig
 from controller.blueprint.value import Value
 from controller.blueprint.writing import yaml_text
 from controller.errors import InvalidInput
+from controller.review.cost import cost
 from controller.review.finding import Finding
 from controller.review.price_book import PriceBook
 from controller.review.told import Told
 from controller.review.wording import many, money_text, value_text
+from controller.tools.asking import focus
 from controller.tools.authoring import CreateTakes, create_blueprint
 from controller.tools.mending import Mended, mends
+from controller.tools.migrating import PROVIDERS, moved
 from controller.tools.optimizing import Wish, smaller
+from controller.tools.reading import loaded
 from controller.tools.tool import Ground
 
 _NOTHING = "there is nothing to change here"
+_PARTS = ("specs", "backup", "health", "lifecycle")
+_NOT_SET = ("waivers", "tolerate", "adopt", "formerly", "name", "type", "provider", "target", "metadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,7 @@ def draft_fix(scopes: Sequence[Written]) -> Draft:
         for m in mended
     )
     said = (f"{many(len(mended), 'finding')} mended, {len(left)} left to people.",)
-    points = tuple(f"{f.rule} at {f.resource}: {f.fix}" for f in left)
+    points = tuple(f"Left to people: {f.rule} at {f.resource}: {f.fix}" for f in left)
     told = Told("Mended", said, ("Rule", "Resource", "Set"), rows, points)
     return Draft(files, f"Mend {many(len(mended), 'finding')}", told)
 
@@ -117,6 +124,77 @@ def draft_create(one: Written, words: str, ground: Ground) -> Draft:
     text = f"provider: {_engine(one, template(made.template).engines)}\n{made.blueprint}"
     money = money_text(made.monthly_cost, made.currency)
     return _new_file(one, made.template, text, f"Add {made.template}", (f"About {money} a month.",), made.assumptions)
+
+
+def draft_set(scopes: Sequence[Written], name: str, values: Mapping[str, str]) -> Draft:
+    """Fields of one resource as they shall be, of `specs` where no other part is named. Raises InvalidInput for a
+    resource that is not there, a part that is no one's to set so, or a value that stands there already."""
+    entry = focus(name, [e for s in scopes for e in s.entries], (), ())
+    settings = [Setting(entry, _path(key), _value(text)) for key, text in values.items()]
+    same = [s.path for s in settings if str(entry.specs.get(s.path.removeprefix("specs."))) == str(s.value)]
+    if same:
+        raise InvalidInput(f"{same[0]} of {entry.id} is so already")
+    files, left = _edited(scopes, settings)
+    if left or not files:
+        raise InvalidInput(f"{', '.join(values) or _NOTHING} cannot be set where {entry.id} is written", hint="edit it")
+    rows = tuple(
+        (entry.id, s.path, value_text(entry.specs.get(s.path.removeprefix("specs."))), value_text(s.value))
+        for s in settings
+    )
+    told = Told("Set", (), ("Resource", "Field", "Before", "After"), rows)
+    return Draft(files, f"Set {', '.join(s.path for s in settings)} of {entry.id}", told)
+
+
+def _path(key: str) -> str:
+    part, _, rest = key.partition(".")
+    if part in _PARTS and rest:
+        return key
+    if part in _NOT_SET:
+        raise InvalidInput(f"{part} is written by hand", hint="edit the blueprint")
+    return f"specs.{key}"
+
+
+def _value(text: str) -> Value:
+    return {"true": True, "false": False}.get(text, int(text) if text.isdigit() and len(text) < 10 else text)
+
+
+def draft_move(scopes: Sequence[Written], to: str, book: PriceBook, *, beside: bool) -> Draft:
+    """Every blueprint for another engine: in the place of the old one, or `beside` it under a name of its own. Raises
+    InvalidInput for an engine that is not known or that a scope has no target of."""
+    if to not in PROVIDERS:
+        raise InvalidInput(
+            f"no engine is called {to}{did_you_mean(to, PROVIDERS)}", hint=f"known: {', '.join(PROVIDERS)}"
+        )
+    files: dict[str, bytes] = {}
+    points: list[str] = []
+    before = after = Decimal(0)
+    for one in scopes:
+        _engine(one, [to])
+        for file, entries in _by_file(one).items():
+            name = f"{entries[0].blueprint}-{to}" if beside else entries[0].blueprint
+            made = moved(name, entries, to)
+            path = f"{file.rpartition('.')[0]}-{to}.yaml" if beside else file
+            if path in one.files and beside:
+                raise InvalidInput(f"{path} is there already", hint="edit it, or remove it first")
+            files[path] = made.blueprint.encode()
+            points += [f"{u.resource}: {u.field} is left out: {u.why}" for u in made.unmapped]
+            before += cost(book, None, entries).total_after
+            after += cost(book, None, loaded(made.blueprint).entries).total_after
+    if not files:
+        raise InvalidInput(_NOTHING)
+    sides = [money_text(m, book.currency) for m in (before, after)]
+    word = "beside the old ones" if beside else "in place of the old ones; what ran there is destroyed by the merge"
+    said = (f"{many(len(files), 'blueprint')} for {to}, {word}.", f"{sides[0]} a month there, {sides[1]} on {to}.")
+    subject = f"{'Translate' if beside else 'Migrate'} {', '.join(s.scope.name for s in scopes)} to {to}"
+    return Draft(files, subject, Told("Translated" if beside else "Migrated", said, points=tuple(points)))
+
+
+def _by_file(one: Written) -> Mapping[str, tuple[Entry, ...]]:
+    """Blueprint file → its entries, in their order."""
+    found: dict[str, list[Entry]] = {}
+    for entry in sorted(one.entries, key=lambda e: e.index):
+        found.setdefault(entry.place.file, []).append(entry)
+    return {file: tuple(entries) for file, entries in found.items()}
 
 
 def _new_file(

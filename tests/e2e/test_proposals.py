@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.e2e.checkout import git
@@ -34,11 +36,16 @@ def test_optimize_pushes_a_commit_whose_plan_is_right_and_runs_once_merged(
     assert commit[:12] in answer
     hooked.wait(lambda: commit in scene.comment(number), "the review of the commit")
     review = scene.comment(number)
-    assert '"1"' in review or "cpu          1" in review or "cpu  " in review
+    assert re.search(r"^\+ +limits\.cpu +1000$", review, re.MULTILINE), review
     assert f"optimize as `{commit[:8]}` by `{WRITER}" in review
     git(scene.checkout.folder, "fetch", "--quiet", "origin")
     assert git(scene.checkout.folder, "diff", "--name-only", written, commit) == FILE
     assert git(scene.checkout.folder, "log", "-1", "--format=%an", commit) == "ALMA"
+
+    scene.say(number, "/alma council Is that too small?", READER)
+    hooked.wait(lambda: len(scene.answers(number)) == 3, "the council")
+    council = scene.answers(number)[2]
+    assert "Votes: " in council and all(f"| {m} |" in council for m in ("architect", "security", "cost", "performance"))
 
     hooked.wait_synced(scene.merge(number))
     assert container(docker_host)["HostConfig"]["NanoCpus"] == 10**9

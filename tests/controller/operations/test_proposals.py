@@ -99,7 +99,15 @@ REFUSED = {
     "template nothing-like-it": "no template is called",
     "template redis-cluster cpu_per_instance=900": "whole number from 1 to 64",
     "template redis-cluster height=3": "has no parameter height",
+    "template ../../alma": "no argument has",
+    "template redis-cluster -s ../x": "needs a value",
     "create": "say what to create",
+    "create a cache -s base": "has no scope base",
+    "fix -s base": "has no scope base",
+    "translate": "takes one engine",
+    "translate simulation": "would be worse",  # both would publish one port
+    "migrate kubernets": "did you mean kubernetes",
+    "migrate docker": "has no such target",
 }
 
 
@@ -125,6 +133,50 @@ async def test_a_commit_that_would_break_policy_is_not_pushed(repo: Repo, tmp_pa
         before = tip(repo)
         text = await said(home, 1, "/alma template ml-training")
         assert "was refused" in text and "would be worse" in text and tip(repo) == before
+
+
+async def test_what_stands_for_itself_is_translated_beside(repo: Repo, tmp_path: Path) -> None:
+    async with estate(repo, tmp_path / "state") as home:
+        repo.push(
+            {"prod/more.yaml": blueprint("{name: data, type: volume, specs: {size: 1GB}}", name="more"), SHOP: None},
+            "ipr/x",
+        )
+        await home.settle()
+        text = await said(home, 1, "/alma translate simulation")
+        assert "1 blueprint for simulation, beside" in text, text
+        assert content(repo, "prod/more-simulation.yaml", "ipr/x").startswith("name: more-simulation\n")
+
+
+async def test_prices_and_policy_are_no_one_s_to_propose(
+    repo: Repo, tmp_path: Path, report_n: Callable[..., None]
+) -> None:
+    """The price file has a name that a template would take: what judges is never written (I4)."""
+    repo.push({"alma.yaml": f"{ALMA_YAML}prices: prod/redis-cluster.yaml\n"})
+    async with estate(repo, tmp_path / "state") as home:
+        repo.push({SHOP: blueprint(WEB.replace("1.0", "1.1"))}, "ipr/shop")
+        await home.settle()
+        before = tip(repo)
+        text = await said(home, 1, "/alma template redis-cluster")
+        assert "is no blueprint of a scope" in text and tip(repo) == before
+    report_n("E13 proposals", 1)
+
+
+async def test_what_is_over_broken_or_does_not_merge_gets_no_commit(
+    home: Estate, repo: Repo, report_n: Callable[..., None]
+) -> None:
+    repo.push({SHOP: "name: [\n"}, "ipr/broken")
+    repo.push({SHOP: blueprint(WEB.replace("1.0", "1.2"))}, "ipr/conflict")
+    repo.push({SHOP: blueprint(WEB.replace("1.0", "1.3"))})
+    await home.settle()
+    refs = git(repo.remote, "for-each-ref")
+    for number in (2, 3):
+        for verb in ("fix", "optimize", "translate simulation", "create a cache"):
+            text = await said(home, number, f"/alma {verb}")
+            assert "was refused" in text, text
+    await home.ask("ipr.close", number=2)
+    assert "is over" in await said(home, 2, "/alma fix")
+    assert git(repo.remote, "for-each-ref") == refs
+    report_n("E13 proposals", 9)
 
 
 async def test_only_who_may_operate_changes_a_branch(home: Estate, repo: Repo) -> None:
@@ -160,3 +212,20 @@ def _always(told: PullRequest) -> Callable[[int], Awaitable[PullRequest]]:
         return told
 
     return pull
+
+
+async def test_a_wish_in_words_becomes_a_commit_on_the_resource_in_focus(
+    home: Estate, repo: Repo, report_n: Callable[..., None]
+) -> None:
+    before = tip(repo)
+    text = await said(home, 1, "/alma ask set its memory to 2GB")
+    assert "which resource is meant" in text and "prod/shop/db" in text and "prod/shop/web" in text
+    assert "was refused" in await said(home, 1, "/alma ask DROP THE DB NOW!!") and tip(repo) == before
+    await home.ask("ipr.comment", number=1, body="the web server is too large")
+    text = await said(home, 1, "/alma ask set its memory to 2GB")
+    assert "Taken as: set `prod/shop/web" in text and "Pushed to this branch" in text, text
+    assert "memory: 2GB" in content(repo)
+    assert "so already" in await said(home, 1, "/alma set web memory=2GB")
+    assert "by hand" in await said(home, 1, "/alma set web waivers=none")
+    assert "EUR" in await said(home, 1, "/alma ask what does it cost?")
+    report_n("E13 proposals", 5)
