@@ -122,7 +122,9 @@ async def test_what_cannot_be_proposed_is_refused_and_no_branch_moves(
     report_n("E13 proposals", len(REFUSED))
 
 
-async def test_a_commit_that_would_break_policy_is_not_pushed(repo: Repo, tmp_path: Path) -> None:
+async def test_a_commit_that_would_break_policy_is_not_pushed(
+    repo: Repo, tmp_path: Path, report_n: Callable[..., None]
+) -> None:
     """Prices and limits are the base's: a template over the budget stays out."""
     tight = f"{ALMA_YAML}policy:\n  budget: {{monthly_max: 100, currency: EUR}}\n"
     repo.push({"alma.yaml": tight})
@@ -133,6 +135,7 @@ async def test_a_commit_that_would_break_policy_is_not_pushed(repo: Repo, tmp_pa
         before = tip(repo)
         text = await said(home, 1, "/alma template ml-training")
         assert "was refused" in text and "would be worse" in text and tip(repo) == before
+    report_n("E13 proposals", 1)
 
 
 async def test_what_stands_for_itself_is_translated_beside(repo: Repo, tmp_path: Path) -> None:
@@ -179,13 +182,14 @@ async def test_what_is_over_broken_or_does_not_merge_gets_no_commit(
     report_n("E13 proposals", 9)
 
 
-async def test_only_who_may_operate_changes_a_branch(home: Estate, repo: Repo) -> None:
+async def test_only_who_may_operate_changes_a_branch(home: Estate, repo: Repo, report_n: Callable[..., None]) -> None:
     before, forge = tip(repo), home.controller.forges["infra"]
     assert isinstance(forge, LocalForge)
     comment = await forge.comment(1, Account("os:nobody", "nobody"), "/alma optimize 30%")
     await home.settle()
     [text] = [c.body for c in await forge.comments(1) if f":answer:{comment.id} " in c.body]
     assert "needs the role operate" in text and tip(repo) == before
+    report_n("E13 proposals", 1)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +200,12 @@ async def test_only_who_may_operate_changes_a_branch(home: Estate, repo: Repo) -
     ],
 )
 async def test_a_fork_and_the_tracked_branch_are_never_written_to(
-    home: Estate, repo: Repo, monkeypatch: pytest.MonkeyPatch, change: Callable[[PullRequest], PullRequest], why: str
+    home: Estate,
+    repo: Repo,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[PullRequest], PullRequest],
+    why: str,
+    report_n: Callable[..., None],
 ) -> None:
     forge, refs = home.controller.forges["infra"], git(repo.remote, "for-each-ref")
     told = await forge.pull(1)
@@ -205,6 +214,7 @@ async def test_a_fork_and_the_tracked_branch_are_never_written_to(
     text = await said(home, 1, "/alma optimize 30%")
     assert "was refused" in text and why in text
     assert git(repo.remote, "for-each-ref") == refs
+    report_n("E13 proposals", 1)
 
 
 def _always(told: PullRequest) -> Callable[[int], Awaitable[PullRequest]]:
