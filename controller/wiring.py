@@ -267,6 +267,7 @@ def _iprs(
             ReadDesk(about, Contents(repository.source), speaker),
             ProposalDesk(about, repository.source, plain_review, repository.settings.branch),
             AskDesk(about, Contents(repository.source), repository.forge),
+            install.metrics,
         ),
         records=install.records,
         clock=install.clock,

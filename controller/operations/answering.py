@@ -18,6 +18,7 @@ from controller.review.inert import prose
 from controller.runtime.command import VERBS, Command, parse_command
 from controller.runtime.records import IprRecord, RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
+from controller.telemetry import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +32,36 @@ class CommentDesk:
     reads: ReadDesk
     proposals: ProposalDesk
     asking: AskDesk
+    metrics: Metrics
 
     async def answer(self, record: IprRecord, pull: PullRequest, comment: Comment, marker: str) -> str:
         """The answer's body, beginning with `marker`; a refusal is an answer too. Raises ForgeError only."""
         command = parse_command(comment.body)
         assert command is not None, "the caller found a command"
         if command.verb not in VERBS:
+            self.metrics.count("alma_commands", "other", "unknown")
             return unknown_answer(command.verb, list(VERBS.values()), marker)
         if command.wrong:
+            self.metrics.count("alma_commands", command.verb, "refused")
             return refused_answer(command.verb, comment.author.login, command.wrong, marker)
         verb = VERBS[command.verb]
         actor = forge_actor(self.forge.kind, comment.author, await self.forge.standing(comment.author))
         try:
             self._require(actor, verb)
-            if verb.name != "ask":
-                return await self._carried_out(command, record, pull, actor, marker)
-            found = await self.asking.taken(command, record, pull, comment)
-            self._require(actor, VERBS[found.verb])
-            command = replace(command, verb=found.verb, args=found.args, text="")
+            said = ""
+            if verb.name == "ask":
+                found = await self.asking.taken(command, record, pull, comment)
+                self._require(actor, VERBS[found.verb])
+                command, said = replace(command, verb=found.verb, args=found.args, text=""), found.said
             body = await self._carried_out(command, record, pull, actor, marker)
-            return body.replace(marker, f"{marker}\n\n{prose(found.said)}", 1)
         except AlmaError as e:
             if isinstance(e, ForgeError):
                 raise
+            self.metrics.count("alma_commands", verb.name, "refused")
             reason = f"{e} ({e.hint})" if e.hint else str(e)
             return refused_answer(command.verb, comment.author.login, reason, marker)
+        self.metrics.count("alma_commands", verb.name, "answered")
+        return body.replace(marker, f"{marker}\n\n{prose(said)}", 1) if said else body
 
     def _require(self, actor: Actor, verb: Verb) -> None:
         require(actor, self.rules, Role.READ if verb.kind is VerbKind.READ else Role.OPERATE, verb.name)

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,8 +21,10 @@ from llm.providers.openai import OpenAiProvider
 from llm.providers.provider import Endpoint, Failure, NoAnswer, Provider
 from llm.providers.scripted import ScriptedProvider
 from llm.router import Route, Router
+from tests.controller.operations.talking import said
 from tests.controller.review.cases import cases
 from tests.controller.runtime.clocks import VirtualClock
+from tests.controller.runtime.estate import ALMA_YAML, WEB, Repo, blueprint, estate
 from tests.llm.model_server import hangs, model_server, says
 
 SHOP = cases()["shop-update"].review
@@ -88,3 +92,21 @@ async def test_a_model_that_hangs_is_not_waited_for() -> None:
         provider = OpenAiProvider(Endpoint("slow", server.url, "m"))
         assert await speaker(provider, wait_s=0.2).put(MINUTES, SHOP) == MINUTES
         await provider.close()
+
+
+async def test_the_model_of_the_configuration_speaks_on_a_pull_request_beside_the_rules(tmp_path: Path) -> None:
+    """The same answer with and without it but for what is said to be its words (I29)."""
+    repo = Repo.make(tmp_path / "git", {"alma.yaml": ALMA_YAML, "prod/shop.yaml": blueprint(WEB)})
+    repo.push({"prod/shop.yaml": blueprint(WEB.replace("256MB", "2GB"))}, "ipr/shop")
+    answers = []
+    async with model_server(says("prod/shop/web serves a port and has no health check.")) as server:
+        model = {"providers": ({"name": "groq", "base_url": server.url, "model": "llama"},)}
+        settings: dict[str, dict[str, Any]] = {"plain": {}, "model": {"llm": model}}
+        for name, more in settings.items():
+            async with estate(repo, tmp_path / name, **more) as home:
+                await home.settle()
+                answers.append(await said(home, 1, "/alma council Is it safe?"))
+    plain, worded = answers
+    spoken = [line for line in worded.splitlines() if "in the words of groq llama" in line]
+    assert len(spoken) == 1 and spoken[0].startswith("- architect")
+    assert [line for line in worded.splitlines() if line not in spoken and line] == [x for x in plain.splitlines() if x]

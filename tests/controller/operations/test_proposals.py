@@ -238,4 +238,7 @@ async def test_a_wish_in_words_becomes_a_commit_on_the_resource_in_focus(
     assert "so already" in await said(home, 1, "/alma set web memory=2GB")
     assert "by hand" in await said(home, 1, "/alma set web waivers=none")
     assert "EUR" in await said(home, 1, "/alma ask what does it cost?")
+    counted = home.controller.install.metrics.registry.get_sample_value
+    assert counted("alma_commands_total", {"verb": "ask", "result": "refused"}) == 2
+    assert counted("alma_commands_total", {"verb": "ask", "result": "answered"}) == 2
     report_n("E13 proposals", 5)
