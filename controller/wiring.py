@@ -32,8 +32,6 @@ from controller.operations.orphans import OrphanDesk
 from controller.operations.proposals import ProposalDesk
 from controller.operations.rollback import RollbackDesk
 from controller.plan.resource import Allow
-from controller.review.narrative import Narrator, told_by_rules
-from controller.review.report import Narrative, Review
 from controller.runtime.attaching import Attaching
 from controller.runtime.clearances import MergedReviews
 from controller.runtime.clock import Clock
@@ -59,10 +57,8 @@ from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
 from controller.targets import new_id, resolve_own, targets_of
 from controller.telemetry import Metrics
-from controller.tools.council import RuleSpeaker, Speaker
-from llm.council import ModelSpeaker
-from llm.narrator import ModelNarrator
-from llm.opening import open_router
+from controller.tools.council import Speaker
+from controller.voices import PlainNarrator, Voices
 
 _GIT_TIMEOUT_S = 60.0
 _REVERT_AGAIN_S = 60.0
@@ -79,33 +75,6 @@ class Controller:
     forges: Mapping[str, Forge]
     mirrors: Mapping[str, Mirror]
     watches: Sequence[Callable[[], AsyncIterator[str]]] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Voices:
-    """Who puts things into words: a review, and the council's statements."""
-
-    narrator: Narrator
-    speaker: Speaker
-
-
-def voices_of(install: Install, environment: Mapping[str, str], stack: AsyncExitStack) -> Voices:
-    """Those of the configuration: a model where `llm` names one, else the rules. Closed by `stack`."""
-    if install.settings.llm is None:
-        return Voices(PlainNarrator(), RuleSpeaker())
-    router = open_router(
-        install.settings.llm, resolve_own(install.settings, environment), install.clock, install.metrics
-    )
-    stack.push_async_callback(router.close)
-    redact = install.redact.full
-    return Voices(ModelNarrator(router, redact, install.metrics), ModelSpeaker(router, redact, install.metrics))
-
-
-class PlainNarrator:
-    """The narrative by rules alone: what the comment has when no model is configured."""
-
-    async def narrate(self, review: Review) -> Narrative:
-        return told_by_rules(review)
 
 
 class Spreading:

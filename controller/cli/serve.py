@@ -22,10 +22,11 @@ from controller.runtime.clock import SystemClock
 from controller.runtime.records import RepositoryRecord
 from controller.settings import Settings
 from controller.telemetry import Metrics, configure_logging
+from controller.voices import voices_of
 from controller.web.app import metrics_app, web_app
 from controller.web.socket import serve_socket
 from controller.web.webhooks import WebhookIntake
-from controller.wiring import Controller, build_controller, voices_of
+from controller.wiring import Controller, build_controller
 from engines.engine import EngineError
 
 

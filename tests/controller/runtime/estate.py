@@ -21,7 +21,8 @@ from controller.runtime.records import IprRecord, RunRecord, ScopeRecord
 from controller.runtime.work_queue import Priority
 from controller.settings import Settings
 from controller.telemetry import Metrics
-from controller.wiring import Controller, build_controller, voices_of
+from controller.voices import voices_of
+from controller.wiring import Controller, build_controller
 from tests.controller.runtime.clocks import VirtualClock
 
 ALMA_YAML = """\
