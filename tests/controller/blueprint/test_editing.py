@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 
 from controller.blueprint.editing import Setting, edited
 from controller.blueprint.loader import load_scope
-from controller.blueprint.repository import ScopeConfig
+from controller.blueprint.repository import ScopeConfig, blueprint_files, load_repository
 from controller.blueprint.value import Value
 
 SCOPE = ScopeConfig("prod", ".")
+EXAMPLES = Path(__file__).parents[3] / "examples"
 BLOCK = """\
 name: shop   # ours
 resources:
@@ -88,3 +90,21 @@ def test_any_text_written_is_read_back_as_it_is(path: str, text: str) -> None:
         assert isinstance(found, Mapping)
         found = found[part]
     assert found == value
+
+
+@pytest.mark.parametrize("example", sorted(f.parent for f in EXAMPLES.glob("*/alma.yaml")), ids=lambda f: f.name)
+def test_every_resource_of_the_examples_can_be_edited_or_is_left_whole(
+    example: Path, report_n: Callable[..., None]
+) -> None:
+    for scope in load_repository((example / "alma.yaml").read_bytes()).scopes:
+        paths = [str(f.relative_to(example)) for f in example.rglob("*.yaml")]
+        files = {f: (example / f).read_bytes() for f in blueprint_files(paths, scope)}
+        for entry in load_scope(files, scope).entries:
+            changed, left = edited(files, [Setting(entry, "lifecycle.protect", True)], scope)
+            after = {e.id: e for e in load_scope({**files, **changed}, scope).entries}[entry.id]
+            assert after.lifecycle.protect or left
+            if changed:
+                [(file, text)] = changed.items()
+                added = len(text.splitlines()) - len(files[file].splitlines())
+                assert added in (0, 1), "one line at the most"
+            report_n("edited in place", 1)
