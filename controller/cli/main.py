@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "tools": ("controller.cli.tools:group", "Answers from rules, prices, templates and arithmetic."),
     "council": ("controller.cli.authoring:council", "Five views on a blueprint, a rebuttal and a vote."),
     "generate": ("controller.cli.authoring:generate", "A blueprint from words, validated and never deployed."),
+    "chat": ("controller.cli.chat:chat", "A talk on a pull request, line by line."),
     "status": ("controller.cli.readings:status", "Sync, health and what waits, per scope."),
     "drift": ("controller.cli.readings:drift", "What is not as it was left, and since when."),
     "history": ("controller.cli.readings:history", "Runs, newest first."),
