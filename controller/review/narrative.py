@@ -139,7 +139,8 @@ def judging(text: str) -> bool:
 
 def says_only(text: str, said: str) -> bool:
     """True if `text` is harmless, judges nothing, and has no name and no number that `said` has not."""
-    return inert(text) and not judging(text) and all(_known(w, _known_words([said])) for w in _words(text))
+    known = _known_words([said])
+    return inert(text) and not judging(text) and all(_known(w, known) for w in _words(text))
 
 
 def admitted(narrative: Narrative, review: Review) -> bool:
