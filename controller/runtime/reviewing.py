@@ -24,10 +24,12 @@ from controller.review.price_file import read_prices
 from controller.review.report import Review, ScopeReview
 from controller.review.rules.controls import FRAMEWORKS
 from controller.review.rules.rule import ScopeView
+from controller.review.wording import many
 from controller.runtime.planning import Planned, Planning, with_left_targets
 from controller.runtime.records import Reviewed, ScopeRecord
 from controller.runtime.scope_policy import policy_of
 from controller.runtime.source import TREE, RepositorySource
+from controller.tools.mending import has_mend
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,9 @@ def _waits(planned: Planned, config: Repository, scope: ScopeConfig) -> tuple[st
 
 def _commands(scopes: Sequence[tuple[ScopeReview, Reviewed | None]]) -> dict[str, str]:
     commands = {"/alma plan": "plan again", "/alma help": "everything one can ask"}
+    mendable = sum(has_mend(f) for s, _ in scopes if s.audit for f in s.audit.notable)
+    if mendable:
+        commands = {"/alma fix": f"mend {many(mendable, 'finding')} by a commit", **commands}
     if any(s.waits for s, _ in scopes):
         commands = {"/alma confirm": "let exactly the listed changes run after the merge", **commands}
     return commands

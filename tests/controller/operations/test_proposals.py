@@ -66,7 +66,9 @@ async def test_optimize_pushes_a_commit_that_saves_the_share_and_is_reviewed(
 async def test_fix_mends_what_has_one_answer_and_leaves_the_rest(
     home: Estate, repo: Repo, golden: Callable[[str, str, str], None], report_n: Callable[..., None]
 ) -> None:
+    assert "- `/alma fix`: mend 4 findings by a commit" in await home.comment(1)
     text = await said(home, 1, "/alma fix")
+    assert "/alma fix" not in await home.comment(1)
     golden("answers", "fix.md", text.replace(tip(repo)[:12], "<commit>") + "\n")
     golden("answers", "fix.yaml", content(repo) + "\n")
     audit = await said(home, 1, "/alma audit")
