@@ -62,7 +62,7 @@ class ModelSettings(Strict):
     """Models, the order in which a task asks them, and the bounds. Without this section none is asked."""
 
     providers: Annotated[tuple[ModelProviderSettings, ...], Field(min_length=1)]
-    tasks: dict[Literal["narrate"], tuple[str, ...]] = Field(default_factory=dict)
+    tasks: dict[Literal["narrate", "council", "generate"], tuple[str, ...]] = Field(default_factory=dict)
     budget: ModelBudgetSettings = ModelBudgetSettings()
     cache: Annotated[int, Field(ge=0, le=10_000)] = 500
 

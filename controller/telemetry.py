@@ -50,6 +50,7 @@ _CATALOGUE: tuple[MetricDoc, ...] = (
     MetricDoc("llm_requests", "counter", ("provider", "result"), "Questions to a model, by how they ended."),
     MetricDoc("llm_tokens_generated", "counter", (), "Tokens of answers, as the models' servers count them."),
     MetricDoc("llm_request_duration_seconds", "histogram", (), "From asking a model to its answer or failure."),
+    MetricDoc("alma_commands", "counter", ("verb", "result"), "Commands in comments, by how they ended."),
     MetricDoc("alma_narratives", "counter", ("author", "result"), "Narratives, by who wrote them and why."),
 )
 

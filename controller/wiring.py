@@ -21,15 +21,17 @@ from controller.install import Install
 from controller.local_forge import JournalStore, MirrorGit
 from controller.operations.access import Role, RoleRules, os_actor, role_of
 from controller.operations.answering import CommentDesk
+from controller.operations.asking import AskDesk
+from controller.operations.comment_reads import ReadDesk
+from controller.operations.contents import Contents
 from controller.operations.context import Context
 from controller.operations.desk import Desk
 from controller.operations.doctor import DoctorDesk
 from controller.operations.iprs import PullDesk
 from controller.operations.orphans import OrphanDesk
+from controller.operations.proposals import ProposalDesk
 from controller.operations.rollback import RollbackDesk
 from controller.plan.resource import Allow
-from controller.review.narrative import Narrator, told_by_rules
-from controller.review.report import Narrative, Review
 from controller.runtime.attaching import Attaching
 from controller.runtime.clearances import MergedReviews
 from controller.runtime.clock import Clock
@@ -55,7 +57,8 @@ from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
 from controller.targets import new_id, resolve_own, targets_of
 from controller.telemetry import Metrics
-from llm.opening import open_narrator
+from controller.tools.council import Speaker
+from controller.voices import PlainNarrator, Voices
 
 _GIT_TIMEOUT_S = 60.0
 _REVERT_AGAIN_S = 60.0
@@ -72,23 +75,6 @@ class Controller:
     forges: Mapping[str, Forge]
     mirrors: Mapping[str, Mirror]
     watches: Sequence[Callable[[], AsyncIterator[str]]] = ()
-
-
-def narrator_of(install: Install, environment: Mapping[str, str], stack: AsyncExitStack) -> Narrator:
-    """The narrator of the configuration: a model where `llm` names one, else the rules. Closed by `stack`."""
-    if install.settings.llm is None:
-        return PlainNarrator()
-    own = resolve_own(install.settings, environment)
-    narrator = open_narrator(install.settings.llm, own, install.redact.full, install.clock, install.metrics)
-    stack.push_async_callback(narrator.close)
-    return narrator
-
-
-class PlainNarrator:
-    """The narrative by rules alone: what the comment has when no model is configured."""
-
-    async def narrate(self, review: Review) -> Narrative:
-        return told_by_rules(review)
 
 
 class Spreading:
@@ -149,7 +135,7 @@ class _Running:
 async def build_controller(
     install: Install,
     environment: Mapping[str, str],
-    narrator: Narrator,
+    voices: Voices,
     stack: AsyncExitStack,
     stop: asyncio.Event,
     *,
@@ -169,8 +155,10 @@ async def build_controller(
     running = _running(install, by_name, git, spreading, observe=observe)
     about = Context(install.records, queue, install.executor, install.clock, {n: r.rules for n, r in by_name.items()})
     rollbacks = RollbackDesk(about, git)
-    reviewing = Reviewing(install.planning, install.records, narrator)
-    spreading.iprs.update({n: _iprs(install, r, about, rollbacks, reviewing) for n, r in by_name.items()})
+    reviewing = Reviewing(install.planning, install.records, voices.narrator)
+    spreading.iprs.update(
+        {n: _iprs(install, r, about, rollbacks, reviewing, voices.speaker) for n, r in by_name.items()}
+    )
     forges = {name: r.forge for name, r in by_name.items()}
     alone = replace(standalone(install, "controller"), serving=running.serving)
     orphans = OrphanDesk(about, alone, targets_of(install))
@@ -228,13 +216,28 @@ def _running(
 
 
 def _iprs(
-    install: Install, repository: _Repository, about: Context, rollbacks: RollbackDesk, reviewing: Reviewing
+    install: Install,
+    repository: _Repository,
+    about: Context,
+    rollbacks: RollbackDesk,
+    reviewing: Reviewing,
+    speaker: Speaker,
 ) -> Iprs:
+    plain_review = Reviewing(install.planning, install.records, PlainNarrator())
     return Iprs(
         repository=repository.source,
         forge=repository.forge,
         reviewing=reviewing,
-        answering=CommentDesk(about, rollbacks, repository.forge, _rules_at_forge(repository)),
+        answering=CommentDesk(
+            about,
+            rollbacks,
+            repository.forge,
+            _rules_at_forge(repository),
+            ReadDesk(about, Contents(repository.source), speaker),
+            ProposalDesk(about, repository.source, plain_review, repository.settings.branch),
+            AskDesk(about, Contents(repository.source), repository.forge),
+            install.metrics,
+        ),
         records=install.records,
         clock=install.clock,
         metrics=install.metrics,

@@ -50,9 +50,6 @@ class ModelNarrator:
         self._metrics.count("alma_narratives", "model", "cached" if told.cached else "shown")
         return said
 
-    async def close(self) -> None:
-        await self._router.close()
-
     async def _asked(self, review: Review) -> Told | None:
         known = facts(review, self._redact)
         messages = (self._system, Message("user", known))

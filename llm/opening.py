@@ -1,4 +1,4 @@
-"""`llm:` of the server configuration → a narrator."""
+"""`llm:` of the server configuration → the router that all who word things ask."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ from controller.model_settings import ModelProviderSettings, ModelSettings
 from controller.runtime.clock import Clock
 from controller.telemetry import Metrics
 from llm.budget import Amount, Budget, Price
-from llm.facts import Redact
-from llm.narrator import ModelNarrator
 from llm.providers.provider import Endpoint
 from llm.providers.registry import open_provider
 from llm.router import Route, Router
 
 
-def open_narrator(
-    settings: ModelSettings, secrets: Mapping[str, str], redact: Redact, clock: Clock, metrics: Metrics
-) -> ModelNarrator:
+def open_router(settings: ModelSettings, secrets: Mapping[str, str], clock: Clock, metrics: Metrics) -> Router:
     """Connects to nothing yet. `secrets` are the values of the configuration's own references. Raises InvalidInput
     for a kind of provider that is not installed."""
     bounds = settings.budget
-    router = Router(
+    return Router(
         [_route(p, secrets) for p in settings.providers],
         {str(task): names for task, names in settings.tasks.items()},
         Budget(Amount(bounds.change_tokens, bounds.change_money), Amount(bounds.day_tokens, bounds.day_money)),
@@ -29,7 +25,6 @@ def open_narrator(
         metrics,
         cached_max=settings.cache,
     )
-    return ModelNarrator(router, redact, metrics)
 
 
 def _route(settings: ModelProviderSettings, secrets: Mapping[str, str]) -> Route:

@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from controller import settings
 from controller.cli.main import COMMANDS
 from controller.errors import AlmaError, InvalidInput, RefusedByPolicy, Unreachable
+from controller.review.command_answer import VerbKind
+from controller.runtime.command import VERBS
 from engines.docker import policy
 from engines.docker.container_specs import DANGER, REFUSED, ContainerSpecs
 from engines.proxmox.rights import ROLE
@@ -106,6 +108,11 @@ def test_the_two_commands_of_the_readme_are_there() -> None:
 
 def test_the_table_of_commands_is_the_table_of_the_program() -> None:
     assert rows("Command") == [(f"`alma {name}`", told) for name, (_, told) in COMMANDS.items()]
+
+
+def test_the_table_of_comment_verbs_is_the_grammar() -> None:
+    kinds = {VerbKind.READ: "reads", VerbKind.BRANCH: "commits to the branch", VerbKind.ACT: "acts"}
+    assert rows("In a comment") == [(f"`/alma {v.usage}`", kinds[v.kind], v.meaning) for v in VERBS.values()]
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:

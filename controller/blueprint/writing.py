@@ -11,12 +11,32 @@ from controller.blueprint.value import Output, Secret, Text, Value
 
 # Text that stays as it is: begins with a letter, a slash or a dot and cannot be a number, a flag or a mark of YAML.
 _BARE = re.compile(r"[A-Za-z/._](?:[A-Za-z0-9/._@+-]|:(?=[^\s]))*(?: [A-Za-z0-9/._@+-]+)*")
+_SIZE = re.compile(r"[0-9]{1,9}[KMGT]i?B")
 _READ_OTHERWISE = re.compile(r"(?i)(?:true|false|null|yes|no|on|off|\.inf|\.nan|[.+-]?[0-9][0-9._]*(?:e[+-]?[0-9]+)?)")
 
 
 def yaml_text(value: Value) -> str:
     """`value` as a YAML document with a line end. Markers come out as a blueprint writes them."""
     return "".join(f"{line}\n" for line in _lines(_written(value), 0))
+
+
+def flow_text(value: Value, *, quoted: bool = False) -> str:
+    """`value` on one line, as it stands inside a flow: `{enabled: true, days: 30}`. `quoted`: as JSON."""
+    given = _written(value)
+    if isinstance(given, Mapping):
+        pairs = (f"{flow_text(str(k), quoted=quoted)}: {flow_text(v, quoted=quoted)}" for k, v in given.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(given, list | tuple):
+        return f"[{', '.join(flow_text(v, quoted=quoted) for v in given)}]"
+    if isinstance(given, str):
+        return (
+            given
+            if _SIZE.fullmatch(given) and not quoted
+            else json.dumps(given, ensure_ascii=False)
+            if quoted
+            else _scalar(given)
+        )
+    return _scalar(given)
 
 
 def _written(value: Value) -> Value:

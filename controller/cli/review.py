@@ -31,7 +31,7 @@ from controller.runtime.reviewing import Reviewing
 from controller.runtime.source import TREE, Granted, RepositorySource
 from controller.settings import Loaded
 from controller.targets import Targets, everything_allowed, targets_of
-from controller.wiring import PlainNarrator
+from controller.voices import PlainNarrator
 
 Json = Any
 _OUTPUTS = ["markdown", "json", "sarif", "junit"]

@@ -22,10 +22,11 @@ from controller.runtime.clock import SystemClock
 from controller.runtime.records import RepositoryRecord
 from controller.settings import Settings
 from controller.telemetry import Metrics, configure_logging
+from controller.voices import voices_of
 from controller.web.app import metrics_app, web_app
 from controller.web.socket import serve_socket
 from controller.web.webhooks import WebhookIntake
-from controller.wiring import Controller, build_controller, narrator_of
+from controller.wiring import Controller, build_controller
 from engines.engine import EngineError
 
 
@@ -49,8 +50,8 @@ async def _serve(settings: Settings, state: Path, observe: bool, configured: boo
     _stop_on_signals(stop)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(install.close)
-        narrator = narrator_of(install, os.environ, stack)
-        controller = await build_controller(install, os.environ, narrator, stack, stop, observe=observe)
+        voices = voices_of(install, os.environ, stack)
+        controller = await build_controller(install, os.environ, voices, stack, stop, observe=observe)
         await report(controller)
         await serve_until(controller, settings, metrics, stop, stack)
     return 0

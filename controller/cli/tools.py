@@ -80,9 +80,13 @@ def _read(value: object) -> object:
     """The text of the file a one-line value names; everything else as it is."""
     if not isinstance(value, str) or "\n" in value or not value.endswith((".yaml", ".yml", ".json")):
         return value
-    path = Path(value)
+    return text_of(Path(value))
+
+
+def text_of(path: Path) -> str:
+    """A blueprint's text. Raises InvalidInput for no file, or one that is too large."""
     if not path.is_file():
-        raise InvalidInput(f"{value}: no such file", hint=f"a path, or the text of a {FILE}")
+        raise InvalidInput(f"{path}: no such file", hint=f"a path, or the text of a {FILE}")
     if path.stat().st_size > TEXT_MAX:
-        raise InvalidInput(f"{value}: larger than {TEXT_MAX:,} bytes", hint="split the blueprint")
+        raise InvalidInput(f"{path}: larger than {TEXT_MAX:,} bytes", hint="split the blueprint")
     return path.read_text("utf-8")

@@ -8,27 +8,17 @@ from controller.errors import AlmaError, InvalidInput
 from controller.forges.forge import Comment, Forge, ForgeError, PullRequest, PullState
 from controller.operations import runs, scopes
 from controller.operations.access import Actor, Role, RoleRules, forge_actor, require
+from controller.operations.asking import AskDesk
+from controller.operations.comment_reads import ReadDesk, scopes_of, stored_review
 from controller.operations.context import Context
+from controller.operations.proposals import ProposalDesk
 from controller.operations.rollback import RollbackDesk
-from controller.plan.codec import from_json
-from controller.review.command_answer import (
-    ScopeStatus,
-    VerbKind,
-    audit_answer,
-    cost_answer,
-    done_answer,
-    explain_answer,
-    help_answer,
-    plan_answer,
-    refused_answer,
-    status_answer,
-    unknown_answer,
-)
-from controller.review.report import Review
+from controller.review.command_answer import Verb, VerbKind, done_answer, refused_answer, unknown_answer
+from controller.review.inert import prose
 from controller.runtime.command import VERBS, Command, parse_command
 from controller.runtime.records import IprRecord, RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
-from controller.runtime.work_queue import Priority
+from controller.telemetry import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,59 +29,53 @@ class CommentDesk:
     rollbacks: RollbackDesk
     forge: Forge
     rules: RoleRules
+    reads: ReadDesk
+    proposals: ProposalDesk
+    asking: AskDesk
+    metrics: Metrics
 
     async def answer(self, record: IprRecord, pull: PullRequest, comment: Comment, marker: str) -> str:
         """The answer's body, beginning with `marker`; a refusal is an answer too. Raises ForgeError only."""
         command = parse_command(comment.body)
         assert command is not None, "the caller found a command"
         if command.verb not in VERBS:
+            self.metrics.count("alma_commands", "other", "unknown")
             return unknown_answer(command.verb, list(VERBS.values()), marker)
         if command.wrong:
+            self.metrics.count("alma_commands", command.verb, "refused")
             return refused_answer(command.verb, comment.author.login, command.wrong, marker)
         verb = VERBS[command.verb]
         actor = forge_actor(self.forge.kind, comment.author, await self.forge.standing(comment.author))
         try:
-            require(actor, self.rules, Role.READ if verb.kind is VerbKind.READ else Role.OPERATE, verb.name)
-            if verb.kind is VerbKind.READ:
-                return await self._read(command, record, marker)
-            told = await self._act(command, record, pull, actor)
+            self._require(actor, verb)
+            said = ""
+            if verb.name == "ask":
+                found = await self.asking.taken(command, record, pull, comment)
+                self._require(actor, VERBS[found.verb])
+                command, said = replace(command, verb=found.verb, args=found.args, text=""), found.said
+            body = await self._carried_out(command, record, pull, actor, marker)
         except AlmaError as e:
             if isinstance(e, ForgeError):
                 raise
+            self.metrics.count("alma_commands", verb.name, "refused")
             reason = f"{e} ({e.hint})" if e.hint else str(e)
             return refused_answer(command.verb, comment.author.login, reason, marker)
-        return done_answer(command.verb, told, marker)
+        self.metrics.count("alma_commands", verb.name, "answered")
+        return body.replace(marker, f"{marker}\n\n{prose(said)}", 1) if said else body
 
-    # --- read ---
+    def _require(self, actor: Actor, verb: Verb) -> None:
+        require(actor, self.rules, Role.READ if verb.kind is VerbKind.READ else Role.OPERATE, verb.name)
 
-    async def _read(self, command: Command, record: IprRecord, marker: str) -> str:
-        if command.verb == "help":
-            return help_answer(list(VERBS.values()), marker)
-        if command.verb == "status":
-            return status_answer([_status(s) for s in await self._scopes(command, record)], marker)
-        if command.verb == "plan":
-            self.about.queue.add(f"ipr:{record.key}", Priority.PERSON)
-        review = await self._review(record)
-        if review is None:
-            return done_answer(command.verb, "the review is on its way", marker)
-        match command.verb:
-            case "audit":
-                return audit_answer(review, marker)
-            case "cost":
-                return cost_answer(review, marker)
-            case "explain":
-                return explain_answer(review, command.args[0] if command.args else "", marker)
-            case _:
-                return plan_answer(review, marker)
-
-    async def _scopes(self, command: Command, record: IprRecord) -> list[ScopeRecord]:
-        names = command.scopes or tuple(r.scope for r in record.reviewed)
-        found = [await self.about.records.get(ScopeRecord, n) for n in names]
-        return [s for s in found if s is not None and s.repository == record.repository]
-
-    async def _review(self, record: IprRecord) -> Review | None:
-        stored = await self.about.records.journal.document("review", record.key)
-        return from_json(Review, stored) if stored else None
+    async def _carried_out(
+        self, command: Command, record: IprRecord, pull: PullRequest, actor: Actor, marker: str
+    ) -> str:
+        match VERBS[command.verb].kind:
+            case VerbKind.READ:
+                return await self.reads.answer(command, record, pull, marker)
+            case VerbKind.BRANCH:
+                return await self.proposals.propose(command, record, pull, actor, marker)
+            case VerbKind.ACT:
+                return done_answer(command.verb, await self._act(command, record, pull, actor), marker)
 
     # --- act ---
 
@@ -134,7 +118,7 @@ class CommentDesk:
         digests = {r.digest for r in record.reviewed}
         if command.args and not any(d.startswith(command.args[0]) for d in digests):
             raise InvalidInput(f"no plan here has the digest {command.args[0]}")
-        review = await self._review(record)
+        review = await stored_review(self.about, record)
         if any(s.waits for s in review.scopes) if review else False:
             require(actor, self.rules, Role.ADMIN, "confirm above the prune limits")
         listed = tuple(x for r in record.reviewed for x in r.listed)
@@ -179,7 +163,7 @@ class CommentDesk:
 
     async def _named(self, command: Command, record: IprRecord) -> list[ScopeRecord]:
         """Scopes named with -s, else all that the pull request touches; only of this repository."""
-        found = await self._scopes(command, record)
+        found = await scopes_of(self.about, command, record)
         if not found:
             raise InvalidInput("this pull request touches no scope that was deployed here", hint="name one with -s")
         return found
@@ -196,7 +180,7 @@ class CommentDesk:
             if len(fitting) != 1:
                 raise InvalidInput(f"no run {command.args[0]} here")
             return fitting[0]
-        names = {s.scope for s in await self._scopes(command, record)}
+        names = {s.scope for s in await scopes_of(self.about, command, record)}
         open_runs = [
             r
             for r in await self.about.records.all(RunRecord)
@@ -205,18 +189,6 @@ class CommentDesk:
         if not open_runs:
             raise InvalidInput("no run of this pull request waits or runs", hint="/alma status, then name the run")
         return max(open_runs, key=lambda r: r.created)
-
-
-def _status(record: ScopeRecord) -> ScopeStatus:
-    return ScopeStatus(
-        name=record.scope,
-        sync=record.sync,
-        health=record.health,
-        revision=record.good_revision or "",
-        drifted=len(record.drift),
-        run=record.run or record.waiting or "",
-        paused=record.pause.reason if record.pause else "",
-    )
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

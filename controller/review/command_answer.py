@@ -13,11 +13,13 @@ from controller.plan.step import Action, Phase
 from controller.review import sections
 from controller.review.fitting import fit
 from controller.review.inert import Markdown, cell, code, fenced, prose, prose_cell, visible
+from controller.review.judgement_section import capacity_facts, compliance_facts
 from controller.review.markdown import LIMIT, text
 from controller.review.order_graph import order_graph
 from controller.review.plan_section import plan_section
 from controller.review.plan_text import plan_lines
 from controller.review.report import Review, counts_of, counts_text, disruption_text
+from controller.review.told import Told
 from controller.review.wording import SYMBOLS, seconds_text
 
 _FULL_MAX = 40_000  # characters of one change in an explanation
@@ -40,12 +42,14 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One command that works here: `usage` as it is typed (`confirm DIGEST`), and what it does."""
+    """One command that works here: `usage` as it is typed (`confirm DIGEST`), and what it does. `words`: it takes the
+    rest of the line as it is written."""
 
     name: str
     kind: VerbKind
     usage: str
     meaning: str
+    words: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,40 @@ def cost_answer(review: Review, marker: str, limit: int = LIMIT) -> str:
     return _answer(marker, body if body.strip() else "Nothing was priced.")
 
 
+def compliance_answer(review: Review, marker: str, limit: int = LIMIT) -> str:
+    """Frameworks control by control, with the evidence."""
+    body = text("compliance.md.j2", **compliance_facts(review, limit // 2))
+    return _answer(marker, _unfolded(body) if body.strip() else "Nothing was audited.")
+
+
+def capacity_answer(review: Review, marker: str, limit: int = LIMIT) -> str:
+    """What the targets have, and what this change takes of it."""
+    body = text("capacity.md.j2", **capacity_facts(review, limit // 2))
+    return _answer(
+        marker, _unfolded(body) if body.strip() else "This change takes nothing of any target, and frees nothing."
+    )
+
+
+def told_answer(told: Told, marker: str, limit: int = LIMIT) -> str:
+    """What a tool found."""
+    room = limit // 3
+    head = [Markdown(h) for h in told.head]
+    rows, more_rows = fit([Markdown(f"| {' | '.join(prose_cell(c) for c in row)} |") for row in told.rows], room)
+    points, more_points = fit([Markdown(f"- {prose(p)}") for p in told.points], room)
+    facts = {"rows": rows, "more_rows": more_rows, "points": points, "more_points": more_points}
+    rule = Markdown(f"|{' --- |' * len(head)}")
+    columns = Markdown(f"| {' | '.join(head)} |")
+    body = text(
+        "answer_told.md.j2",
+        title=Markdown(told.title),
+        sentences=told.sentences[:20],
+        columns=columns,
+        rule=rule,
+        **facts,
+    )
+    return _answer(marker, body)
+
+
 def order_answer(review: Review, marker: str) -> str:
     """The order of the run as a graph."""
     graph = order_graph(review.plans)
@@ -174,6 +212,11 @@ def _undo(action: Action, *, cut_: bool, irreversible: bool) -> str:
     if action is Action.CREATE:
         return "is taken away again"
     return "is put back as it was" if cut_ else "has nothing to undo before the run is verified"
+
+
+def _unfolded(body: str) -> str:
+    """A part that a comment folds, open where it is all that was asked for."""
+    return body.replace("<details>", "<details open>", 1)
 
 
 def _answer(marker: str, body: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Protocol
 
@@ -122,13 +123,24 @@ def grounded(narrative: Narrative, review: Review) -> bool:
     does not leave out that something is destroyed."""
     facts = facts_of(review)
     text = narrative.text
-    if _JUDGING.search(text) or not claims_hold(text, review):
+    if judging(text) or not claims_hold(text, review):
         return False
     if review.scopes and not _speaks_of(text, review):
         return False  # a refusal, a greeting: prose about nothing here
     if review.count(Action.DESTROY) and (not _DESTROYING.search(text) or _NOTHING_GOES.search(text)):
         return False
     return all(_known(word, facts) for word in _words(text))
+
+
+def judging(text: str) -> bool:
+    """True if the text passes a judgement, which is the machine's alone."""
+    return bool(_JUDGING.search(text))
+
+
+def says_only(text: str, said: str) -> bool:
+    """True if `text` is harmless, judges nothing, and has no name and no number that `said` has not."""
+    known = _known_words([said])
+    return inert(text) and not judging(text) and all(_known(w, known) for w in _words(text))
 
 
 def admitted(narrative: Narrative, review: Review) -> bool:
@@ -212,6 +224,10 @@ def facts_of(review: Review) -> frozenset[str]:
         texts += _cost_texts(scope)
     texts += [str(n) for n in counts_of(review.plans).values()]
     texts += [str(sum(1 for p in review.plans for c in p.changes if c.effect.lost)), str(len(review.scopes))]
+    return _known_words(texts)
+
+
+def _known_words(texts: Iterable[str]) -> frozenset[str]:
     words = {w for text in texts for w in [text, *_words(text)]}
     return frozenset(_number(w) if _NUMBER.fullmatch(w) else w.lower() for w in words)
 

@@ -218,4 +218,5 @@ class RunProgress:
     revert_number: int | None = None
     revert_url: str = ""
     continues_in: int | None = None
+    causes: tuple[str, ...] = ()  # what the diagnosis probably means, one sentence each
     warnings: tuple[str, ...] = ()  # what could not be removed at the end, one sentence each, redacted

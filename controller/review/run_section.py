@@ -24,6 +24,7 @@ _FOLD_FROM = 13  # rows
 _RUNS_MAX = 8  # told in full, the most urgent first
 _DIAGNOSIS_LINES = 30
 _WARNINGS_MAX = 10
+_CAUSES_MAX = 3
 
 
 def run_facts(runs: Sequence[RunProgress], room: int) -> dict[str, object]:
@@ -73,6 +74,7 @@ def _story(run: RunProgress, room: int, *, several: bool) -> dict[str, object]:
     return {
         "line": Markdown(f"{name}{_sentence(run)}{time}.{which}"),
         "diagnosis": fenced(shown, "text") if shown else "",
+        "causes": list(run.causes[:_CAUSES_MAX]),
         "warnings": list(run.warnings[:_WARNINGS_MAX]),  # each a code span
         "more_warnings": max(0, len(run.warnings) - _WARNINGS_MAX),
         "next_step": prose(run.next_step) if run.next_step else "",

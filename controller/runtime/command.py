@@ -11,6 +11,8 @@ from controller.review.command_answer import Verb, VerbKind
 
 _FIRST = re.compile(r"^\s{0,3}(?:/alma|alma)(?:[ \t]+(?P<rest>[^\r\n]*))?$")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
+_ARGUMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+=%,-]{0,127}")  # also `30%`, `users=1000`, `SOC2,GDPR`
+_WORDS_MAX = 1_000  # characters of what a verb that takes words is told
 _REASON = re.compile(r"[^\x00-\x1f\x7f]{1,300}")
 
 
@@ -21,9 +23,39 @@ VERBS: Mapping[str, Verb] = {
         Verb("plan", VerbKind.READ, "plan [-s scope]", "plan again and edit the comment"),
         Verb("audit", VerbKind.READ, "audit", "findings with their fixes"),
         Verb("cost", VerbKind.READ, "cost", "monthly cost before and after"),
-        Verb("explain", VerbKind.READ, "explain [-s scope]", "what would happen, in sentences"),
+        Verb(
+            "explain",
+            VerbKind.READ,
+            "explain [RESOURCE]",
+            "what would happen, in sentences, or to one resource step by step",
+        ),
         Verb("status", VerbKind.READ, "status [-s scope]", "sync, health and what waits"),
-        Verb("confirm", VerbKind.ACT, "confirm [RUN|DIGEST]", "let the listed destructive changes run"),
+        Verb("compare", VerbKind.READ, "compare [-s scope]", "what this branch adds, removes and changes"),
+        Verb("compliance", VerbKind.READ, "compliance [SOC2,GDPR,PCI-DSS]", "controls of frameworks, with evidence"),
+        Verb("capacity", VerbKind.READ, "capacity [users=N] [rps=N]", "room on the targets, or instances for a load"),
+        Verb("suggest", VerbKind.READ, "suggest [words]", "what the design lacks, or a starter for a need", words=True),
+        Verb("council", VerbKind.READ, "council [question]", "five views, a rebuttal and a vote", words=True),
+        Verb("forecast", VerbKind.READ, "forecast NUMBER… [steps=N] [limit=N]", "measurements, continued"),
+        Verb("troubleshoot", VerbKind.READ, "troubleshoot [words]", "what a failure probably means", words=True),
+        Verb("ask", VerbKind.READ, "ask words", "one of the other verbs, from words", words=True),
+        Verb("set", VerbKind.BRANCH, "set RESOURCE key=value… [-s scope]", "a commit with fields of one resource"),
+        Verb("optimize", VerbKind.BRANCH, "optimize [30%] [-s scope]", "a commit that saves a share of the cost"),
+        Verb("fix", VerbKind.BRANCH, "fix [-s scope]", "a commit that mends the findings with one answer"),
+        Verb(
+            "translate",
+            VerbKind.BRANCH,
+            "translate ENGINE [-s scope]",
+            "a commit with the same for another engine, beside",
+        ),
+        Verb(
+            "migrate",
+            VerbKind.BRANCH,
+            "migrate ENGINE [-s scope]",
+            "a commit with the same for another engine, instead",
+        ),
+        Verb("template", VerbKind.BRANCH, "template NAME [key=value…] [-s scope]", "a commit that adds a starter"),
+        Verb("create", VerbKind.BRANCH, "create words [-s scope]", "a commit with a blueprint from words", words=True),
+        Verb("confirm", VerbKind.ACT, "confirm [RUN or DIGEST]", "let the listed destructive changes run"),
         Verb("deploy", VerbKind.ACT, "deploy [-s scope]", "look at the merged content now"),
         Verb("rollback", VerbKind.ACT, "rollback [REV] [-s scope]", "run older content and open the revert"),
         Verb("retry", VerbKind.ACT, "retry [RUN] [-s scope]", "lift the quarantine and try again"),
@@ -37,7 +69,8 @@ VERBS: Mapping[str, Verb] = {
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a comment asks. `verb` may be one that VERBS does not have; `wrong` says what does not fit."""
+    """What a comment asks. `verb` may be one that VERBS does not have; `wrong` says what does not fit. `text`: what a
+    verb that takes words was told, on one line."""
 
     verb: str
     args: tuple[str, ...] = ()
@@ -45,6 +78,7 @@ class Command:
     reason: str = ""
     until: str = ""
     wrong: str = ""
+    text: str = ""
 
 
 def parse_command(body: str) -> Command | None:
@@ -54,8 +88,11 @@ def parse_command(body: str) -> Command | None:
     if found is None:
         return None
     rest = found.group("rest") or "help"
-    if first.lstrip().startswith("alma") and rest.split(" ", 1)[0].lower() not in VERBS:
+    if first.lstrip().startswith("alma") and _verb(rest.split()) not in VERBS:
         return None  # "alma is a nice name" is prose; a slash makes it a command
+    verb = _verb(rest.split())
+    if verb in VERBS and VERBS[verb].words:
+        return _told(verb, rest.split()[1:])
     try:
         words = shlex.split(rest, posix=True)
     except ValueError:
@@ -66,6 +103,26 @@ def parse_command(body: str) -> Command | None:
 def _verb(words: list[str]) -> str:
     word = words[0].lower() if words else "help"
     return word if _WORD.fullmatch(word) else "?"
+
+
+def _told(verb: str, words: list[str]) -> Command:
+    """A verb that takes words: what remains of them without `-s scope`. Quotes and apostrophes are text like any."""
+    scopes: list[str] = []
+    kept: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in ("-s", "--scope"):
+            scopes.append(next(rest, ""))
+        else:
+            kept.append(word)
+    text = " ".join(kept)
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1]
+    if not all(_WORD.fullmatch(name) for name in scopes):
+        return Command(verb, wrong="-s needs a value")
+    if len(text) > _WORDS_MAX or not text.isprintable():
+        return Command(verb, wrong=f"it takes one line of at most {_WORDS_MAX:,} characters")
+    return Command(verb, scopes=tuple(scopes), text=text.strip())
 
 
 def _read(words: list[str]) -> Command:
@@ -84,7 +141,7 @@ def _read(words: list[str]) -> Command:
             if not pattern.fullmatch(value):
                 return Command(verb, wrong=f"{name} needs a value")
             options[name].append(value)
-        elif _WORD.fullmatch(word):
+        elif _ARGUMENT.fullmatch(word):
             args.append(word)
         else:
             return Command(verb, wrong="an argument has characters that no argument has")

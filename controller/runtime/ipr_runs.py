@@ -11,6 +11,7 @@ from controller.review.report import RunProgress, RunRow, RunState
 from controller.runtime.records import IprRecord, Records, RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
 from controller.runtime.source import RepositorySource
+from controller.tools.troubles import UNKNOWN, examined
 
 _MOVING_KEPT = 200
 
@@ -122,5 +123,18 @@ def _progress(run: RunRecord, continues_in: int | None) -> RunProgress:
         confirm=f"/alma confirm {run.run}" if run.word is RunWord.WAITING else "",
         revert_number=run.revert_pull,
         continues_in=continues_in,
+        causes=_causes(run),
         warnings=run.warnings,
     )
+
+
+def _causes(run: RunRecord) -> tuple[str, ...]:
+    """What the engine's own words about a failure probably mean, where they are known ones."""
+    if run.word not in (RunWord.UNDOING, RunWord.UNDONE, RunWord.PARKED):
+        return ()
+    found = examined(run.reason)
+    if found.probable_causes == (UNKNOWN,):
+        return ()
+    pairs = zip(found.probable_causes, found.evidence, strict=False)
+    causes = [f"Probable cause: {cause}; {evidence}." for cause, evidence in pairs]
+    return (*causes[:2], f"What to look at: {'; '.join(found.next_steps[:4])}.")

@@ -24,10 +24,12 @@ from controller.review.price_file import read_prices
 from controller.review.report import Review, ScopeReview
 from controller.review.rules.controls import FRAMEWORKS
 from controller.review.rules.rule import ScopeView
+from controller.review.wording import many
 from controller.runtime.planning import Planned, Planning, with_left_targets
 from controller.runtime.records import Reviewed, ScopeRecord
 from controller.runtime.scope_policy import policy_of
 from controller.runtime.source import TREE, RepositorySource
+from controller.tools.mending import has_mend
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Reviewing:
         scopes these must be, None for a folder of anyone."""
         try:
             config = await repository.config(base)
-            book = await _book(repository, base, config)
+            book = await book_of(repository, base, config)
         except InvalidInput as e:
             return Judged(Review((ScopeReview("alma.yaml", problems=e.problems),), head, base), ())
         ground = _Ground(repository, base, merged, config, book, owner)
@@ -193,7 +195,8 @@ def monthly_costs(review: Review) -> Mapping[str, Cost]:
     return {s.name: s.cost for s in review.scopes if s.cost}
 
 
-async def _book(repository: RepositorySource, base: str, config: Repository) -> PriceBook:
+async def book_of(repository: RepositorySource, base: str, config: Repository) -> PriceBook:
+    """The prices of a commit over the default ones. Raises InvalidInput."""
     text = await repository.prices(base, config)
     return default_book() if text is None else read_prices(text, config.prices or "prices.yaml", default_book())
 
@@ -212,6 +215,9 @@ def _waits(planned: Planned, config: Repository, scope: ScopeConfig) -> tuple[st
 
 def _commands(scopes: Sequence[tuple[ScopeReview, Reviewed | None]]) -> dict[str, str]:
     commands = {"/alma plan": "plan again", "/alma help": "everything one can ask"}
+    mendable = sum(has_mend(f) for s, _ in scopes if s.audit for f in s.audit.notable)
+    if mendable:
+        commands = {"/alma fix": f"mend {many(mendable, 'finding')} by a commit", **commands}
     if any(s.waits for s, _ in scopes):
         commands = {"/alma confirm": "let exactly the listed changes run after the merge", **commands}
     return commands

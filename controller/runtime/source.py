@@ -141,11 +141,14 @@ class RepositorySource:
         read = self.mirror.files_of_tree if revision.startswith(TREE) else self.mirror.files
         return await read(_object(revision), folder, _SUFFIXES)
 
+    async def blueprints(self, revision: str, scope: ScopeConfig, prices: str | None) -> Mapping[str, bytes]:
+        """The text of the scope's blueprints at a commit or tree. Raises InvalidInput."""
+        own = own_files(await self._files(revision, "" if scope.path == "." else scope.path))
+        return {f: own[f] for f in blueprint_files(own, scope, prices)}
+
     async def _load(self, revision: str, scope: ScopeConfig, prices: str | None) -> LoadedScope | InvalidInput:
         try:
-            files = await self._files(revision, "" if scope.path == "." else scope.path)
-            own = own_files(files)
-            kept = {f: own[f] for f in blueprint_files(own, scope, prices)}
+            kept = await self.blueprints(revision, scope, prices)
             if revision.startswith(TREE):
                 await self._parse_apart(kept)
             loaded = load_scope(kept, scope, DEFAULT_LIMITS, self._parse)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated
@@ -17,6 +17,7 @@ from controller.errors import InvalidInput, Problem
 from controller.plan.graph import Placement, desired_graph
 from controller.plan.resource import Allow
 from controller.review.cost import cost
+from controller.review.finding import Finding
 from controller.tools.reading import SCOPE, OneBlueprint, audited, loaded, short
 from controller.tools.tool import Ground, Strict, Tool
 
@@ -61,7 +62,7 @@ class CreateGives(Strict):
 
 
 def create_blueprint(given: CreateTakes, ground: Ground) -> CreateGives:
-    found = _matching(given.description)
+    found = matching(given.description)
     assumptions = [f"taken as {found.name}: {found.use}"]
     values = dict(_counted(found, given.description, assumptions))
     text = _written(found, values, given)
@@ -87,7 +88,7 @@ def create_blueprint(given: CreateTakes, ground: Ground) -> CreateGives:
     )
 
 
-def _matching(description: str) -> Template:
+def matching(description: str) -> Template:
     """The template that most words speak for; a highly available web application where none does."""
     said = description.lower()
     named = next((name for name in _WORDS if name in said), None)
@@ -150,7 +151,7 @@ class SuggestGives(Strict):
     suggestions: tuple[Suggestion, ...]
 
 
-_ARCHITECTURE = (
+ARCHITECTURE = (
     "single-point-of-failure",
     "circular-exposure",
     "no-backup",
@@ -171,16 +172,22 @@ def suggest_architecture(given: SuggestTakes, ground: Ground) -> SuggestGives:
         raise InvalidInput(
             "suggest_architecture needs requirements or a blueprint", hint="--json '{\"requirements\": …}'"
         )
-    found = _matching(given.requirements) if given.requirements else None
+    found = matching(given.requirements) if given.requirements else None
     suggestions = [Suggestion(title=f"begin with {found.name}", why=found.about)] if found else []
     if given.blueprint:
-        findings = audited(given.blueprint, ground).findings
-        for rule in _ARCHITECTURE:
-            hits = [f for f in findings if f.rule == rule]
-            if hits:
-                names = tuple(dict.fromkeys(short(f.resource) for f in hits))
-                suggestions.append(Suggestion(title=hits[0].fix, why=hits[0].message, resources=names))
+        suggestions += lacking(audited(given.blueprint, ground).findings)
     return SuggestGives(template=found.name if found else None, suggestions=tuple(suggestions))
+
+
+def lacking(findings: Sequence[Finding]) -> list[Suggestion]:
+    """What a design lacks, one suggestion per rule that speaks of design, with the resources it is about."""
+    suggestions = []
+    for rule in ARCHITECTURE:
+        hits = [f for f in findings if f.rule == rule]
+        if hits:
+            names = tuple(dict.fromkeys(short(f.resource) for f in hits))
+            suggestions.append(Suggestion(title=hits[0].fix, why=hits[0].message, resources=names))
+    return suggestions
 
 
 class Mistake(Strict):

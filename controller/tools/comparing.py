@@ -13,6 +13,7 @@ from controller.blueprint.value import Value
 from controller.plan.graph import waves
 from controller.plan.step import FieldChange
 from controller.review.cost import cost
+from controller.review.price_book import PriceBook
 from controller.review.rules.specs import holds_data
 from controller.review.wording import field_sides
 from controller.tools.reading import OneBlueprint, Text, loaded, short
@@ -45,7 +46,12 @@ class CompareGives(Strict):
 
 def compare_blueprints(given: CompareTakes, ground: Ground) -> CompareGives:
     base, head = (_by_name(loaded(text).entries) for text in (given.base, given.head))
-    told = cost(ground.book, base.values(), head.values())
+    return compared(base, head, ground.book)
+
+
+def compared(base: Mapping[str, Entry], head: Mapping[str, Entry], book: PriceBook) -> CompareGives:
+    """What lies between two sets of resources, each under its name."""
+    told = cost(book, base.values(), head.values())
     changed = ((n, _fields(base[n], head[n])) for n in sorted(base.keys() & head.keys()))
     return CompareGives(
         added=tuple(sorted(head.keys() - base.keys())),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from controller.blueprint.entry import Entry
 from controller.blueprint.value import Value
@@ -12,6 +12,7 @@ from controller.tools.reading import OneBlueprint, loaded, short
 from controller.tools.tool import Ground, Strict, Tool
 
 Provider = Literal["docker", "proxmox", "kubernetes", "simulation"]
+PROVIDERS: tuple[str, ...] = get_args(Provider)
 _GUESTS = ("vm", "lxc")
 _TYPES: Mapping[str, Mapping[str, str]] = {
     "docker": {"vm": "container", "lxc": "container", "compute": "container", "storage": "volume"},
@@ -63,16 +64,20 @@ class MigrateGives(Strict):
 
 def migrate_infrastructure(given: MigrateTakes, ground: Ground) -> MigrateGives:
     found = loaded(given.blueprint)
-    to = given.target_provider
+    return moved(found.blueprints[0].name, found.entries, given.target_provider)
+
+
+def moved(name: str, entries: tuple[Entry, ...], to: str) -> MigrateGives:
+    """The entries of one blueprint as the blueprint `name` for `to`, one of `PROVIDERS`."""
     unmapped: list[Unmapped] = []
-    resources = [_moved(e, to, unmapped) for e in found.entries if not _left_out(e, to, unmapped)]
+    resources = [_moved(e, to, unmapped) for e in entries if not _left_out(e, to, unmapped)]
     there = {str(r["name"]) for r in resources}
     for one in resources:
         needs = one.get("dependencies")
         one["dependencies"] = tuple(n for n in needs if n in there) if isinstance(needs, tuple) else ()
     kept = tuple({k: v for k, v in r.items() if v not in ((), {}, None)} for r in resources)
-    text = yaml_text({"name": found.blueprints[0].name, "provider": to, "resources": kept})
-    return MigrateGives(blueprint=text, steps=_steps(found.entries, to), unmapped=tuple(unmapped))
+    text = yaml_text({"name": name, "provider": to, "resources": kept})
+    return MigrateGives(blueprint=text, steps=_steps(entries, to), unmapped=tuple(unmapped))
 
 
 def _left_out(entry: Entry, to: str, unmapped: list[Unmapped]) -> bool:

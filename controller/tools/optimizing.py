@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Annotated
 
@@ -30,6 +30,7 @@ _STEPS_MAX = 200_000
 _SHARES = (Decimal("0.75"), Decimal("0.5"), Decimal("0.25"))
 _ROOM = Decimal("1.3")  # over what was used at peak
 _PAIN = {"cpu": 1.0, "memory": 1.0, "replicas": 1.5}
+Texts = Mapping[str, Sequence[str]]  # file → its lines, ends kept
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "cpu": ("cpu", "cpus", "cores"),
     "memory": ("memory", "mem_limit"),
@@ -72,7 +73,7 @@ class OptimizeGives(Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class _Option:
+class Option:
     """One field made smaller: what it saves, and how much it hurts (1.0: all of it gone)."""
 
     entry: Entry
@@ -89,49 +90,84 @@ class _Option:
 
 def optimize_costs(given: OptimizeTakes, ground: Ground) -> OptimizeGives:
     entries = loaded(given.blueprint).entries
-    original = cost(ground.book, None, entries).total_after
     unknown = sorted(set(given.used) - {e.name for e in entries})
     if unknown:
         raise InvalidInput(
             f"used names {unknown[0]}, which is no resource of it", hint="name resources of the blueprint"
         )
     lines = given.blueprint.splitlines(keepends=True)
-    groups = [g for e in entries for g in _groups(e, given, ground.book, lines) if g]
-    wanted = original * given.target_reduction
-    chosen = _mildest(groups, wanted)
-    saved = original - cost(ground.book, None, [_with(e, chosen) for e in entries]).total_after
-    after = _edited(lines, chosen)
+    wish = Wish(given.target_reduction, given.preserve_performance, given.used)
+    found = smaller(entries, {FILE: lines}, wish, ground.book)
     return OptimizeGives(
-        original_cost=original,
-        optimized_cost=original - saved,
-        savings=saved,
-        savings_percentage=float((saved / original * 100).quantize(Decimal("0.01"))) if original else 0.0,
+        original_cost=found.original,
+        optimized_cost=found.original - found.saved,
+        savings=found.saved,
+        savings_percentage=float(found.share * 100),
         currency=ground.book.currency,
-        reached=saved >= wanted,
-        recommendations=tuple(_recommended(o, lines, ground.book) for o in chosen),
-        patch=_patch(lines, after),
-        note=_note(given, saved >= wanted, bool(groups)),
+        reached=found.reached,
+        recommendations=tuple(_recommended(o, lines, ground.book) for o in found.options),
+        patch=_patch(lines, _edited(lines, found.options)),
+        note="" if found.reached else found.note,
     )
 
 
-def _note(given: OptimizeTakes, reached: bool, any_: bool) -> str:
-    if given.preserve_performance and not given.used:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The share of the cost to save. `careful`: only what is known to be unused may go; `used`: resource → peaks."""
+
+    share: Decimal
+    careful: bool = False
+    used: Mapping[str, Used] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Smaller:
+    """The mildest options that save `wanted` a month, or all there are."""
+
+    options: tuple[Option, ...]
+    original: Decimal
+    saved: Decimal
+    wanted: Decimal
+    note: str
+
+    @property
+    def reached(self) -> bool:
+        return self.saved >= self.wanted
+
+    @property
+    def share(self) -> Decimal:
+        """Saved of the original, to four places."""
+        return (self.saved / self.original).quantize(Decimal("0.0001")) if self.original else ZERO
+
+
+def smaller(entries: Sequence[Entry], texts: Texts, wish: Wish, book: PriceBook) -> Smaller:
+    """The options with least pain that meet the wish, of those whose value stands in a line of `texts` of its own."""
+    original = cost(book, None, entries).total_after
+    groups = [g for e in entries for g in _groups(e, wish, book, texts) if g]
+    wanted = original * wish.share
+    chosen = tuple(_mildest(groups, wanted))
+    saved = original - cost(book, None, [_with(e, chosen) for e in entries]).total_after
+    return Smaller(chosen, original, saved, wanted, _note(wish, any_=bool(groups)))
+
+
+def _note(wish: Wish, *, any_: bool) -> str:
+    """What to say where the wish is not met."""
+    if wish.careful and not wish.used:
         return "nothing is known of what is used; give `used` so that what is idle can be taken"
-    if not any_:
-        return "nothing here can be made smaller"
-    return "" if reached else "this is all that can be saved; the target is not reached"
+    return "this is all that can be saved; the target is not reached" if any_ else "nothing here can be made smaller"
 
 
-def _with(entry: Entry, chosen: Sequence[_Option]) -> Entry:
+def _with(entry: Entry, chosen: Sequence[Option]) -> Entry:
     """The entry as the chosen options leave it."""
     mine = {o.key: o.value for o in chosen if o.entry is entry}
     return replace(entry, specs={**entry.specs, **mine}) if mine else entry
 
 
-def _groups(entry: Entry, given: OptimizeTakes, book: PriceBook, lines: Sequence[str]) -> Iterator[list[_Option]]:
+def _groups(entry: Entry, wish: Wish, book: PriceBook, texts: Texts) -> Iterator[list[Option]]:
     """Ways to make an entry smaller, one of each group to be taken. Copies and their size multiply, so of an entry with
     copies it is either the one or the other; what stands in no line of its own cannot be patched and is left out."""
-    options = [o for o in _options(entry, given, book) if o.savings > 0 and _span(lines, o)]
+    lines = texts.get(entry.place.file, ())
+    options = [o for o in _options(entry, wish, book) if o.savings > 0 and _span(lines, o)]
     if copies_of(entry) > 1:
         yield options
         return
@@ -139,21 +175,21 @@ def _groups(entry: Entry, given: OptimizeTakes, book: PriceBook, lines: Sequence
         yield [o for o in options if o.key == key]
 
 
-def _options(entry: Entry, given: OptimizeTakes, book: PriceBook) -> Iterator[_Option]:
+def _options(entry: Entry, wish: Wish, book: PriceBook) -> Iterator[Option]:
     before = monthly(book, entry)
-    used = given.used.get(entry.name, Used())
-    for field, keys in _FIELDS.items():
+    used = wish.used.get(entry.name, Used())
+    for name, keys in _FIELDS.items():
         key = next((k for k in keys if k in entry.specs), None)
         if key is None:
             continue
-        least = _least(field, used, given.preserve_performance)
+        least = _least(name, used, wish.careful)
         for share in _SHARES:
-            smaller = _smaller(entry, field, key, share) if share >= least else None
+            smaller = _smaller(entry, name, key, share) if share >= least else None
             if smaller is not None:
                 specs = {**entry.specs, key: smaller}
                 savings = before - monthly(book, replace(entry, specs=specs))
-                pain = _PAIN[field] * float(1 - share)
-                yield _Option(entry, key, str(entry.specs[key]), smaller, savings, pain)
+                pain = _PAIN[name] * float(1 - share) ** 2  # half of two things hurts less than most of one
+                yield Option(entry, key, str(entry.specs[key]), smaller, savings, pain)
 
 
 def _least(field: str, used: Used, careful: bool) -> Decimal:
@@ -185,7 +221,7 @@ def _fewer_cores(entry: Entry, cores: Decimal) -> Value:
     return cores if cores >= Decimal("0.1") and entry.type not in ("vm", "lxc") else None
 
 
-def _mildest(groups: Sequence[Sequence[_Option]], wanted: Decimal) -> list[_Option]:
+def _mildest(groups: Sequence[Sequence[Option]], wanted: Decimal) -> list[Option]:
     """At most one of each group; the least pain that saves `wanted`, or all that can be saved."""
     most = [max(g, key=lambda o: o.savings) for g in groups]
     if sum((o.savings for o in most), ZERO) <= wanted:
@@ -193,7 +229,7 @@ def _mildest(groups: Sequence[Sequence[_Option]], wanted: Decimal) -> list[_Opti
     # Fewer and wider buckets for many options: the time stays bounded (I34).
     buckets = max(20, min(_BUCKETS, _STEPS_MAX // max(sum(len(g) for g in groups), 1)))
     unit = wanted / buckets
-    best: list[tuple[float, tuple[_Option, ...]] | None] = [(0.0, ()), *([None] * buckets)]
+    best: list[tuple[float, tuple[Option, ...]] | None] = [(0.0, ()), *([None] * buckets)]
     for group in groups:
         after = list(best)
         for option in group:
@@ -210,7 +246,7 @@ def _mildest(groups: Sequence[Sequence[_Option]], wanted: Decimal) -> list[_Opti
     return list(found[1]) if found else most
 
 
-def _recommended(option: _Option, lines: Sequence[str], book: PriceBook) -> Recommendation:
+def _recommended(option: Option, lines: Sequence[str], book: PriceBook) -> Recommendation:
     less = money_text(option.savings, book.currency)
     return Recommendation(
         resource=option.entry.name,
@@ -220,7 +256,7 @@ def _recommended(option: _Option, lines: Sequence[str], book: PriceBook) -> Reco
     )
 
 
-def _edited(lines: Sequence[str], options: Sequence[_Option]) -> list[str]:
+def _edited(lines: Sequence[str], options: Sequence[Option]) -> list[str]:
     """The text with each value replaced where it stands."""
     after = list(lines)
     spans = sorted(((span, o) for o in options if (span := _span(lines, o))), key=lambda s: s[0], reverse=True)
@@ -229,7 +265,7 @@ def _edited(lines: Sequence[str], options: Sequence[_Option]) -> list[str]:
     return after
 
 
-def _span(lines: Sequence[str], option: _Option) -> tuple[int, int, int] | None:
+def _span(lines: Sequence[str], option: Option) -> tuple[int, int, int] | None:
     """Row, start and end of the value in the text, from 0; None where the text there is another."""
     place = option.entry.locate(f"specs.{option.key}")
     line = lines[place.line - 1] if place.line <= len(lines) else ""

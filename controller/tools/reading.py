@@ -12,6 +12,10 @@ from controller.blueprint.repository import ScopeConfig
 from controller.plan.change import Plan
 from controller.plan.graph import DesiredGraph
 from controller.review.audit import Audit, audit
+from controller.review.compliance import compliance
+from controller.review.cost import cost
+from controller.review.report import Review, ScopeReview
+from controller.review.rules.controls import FRAMEWORKS
 from controller.review.rules.rule import ScopeView
 from controller.tools.tool import TEXT_MAX, Ground, Strict
 
@@ -40,6 +44,14 @@ def view(entries: tuple[Entry, ...]) -> ScopeView:
     """The entries as rules see them, without a plan."""
     plan = Plan(SCOPE, "", (), "", "", total=len(entries), wanted=len(entries))
     return ScopeView(DesiredGraph(SCOPE, entries, {}), plan)
+
+
+def reviewed(text: str, ground: Ground) -> Review:
+    """A blueprint as a review without live state: what it would cost and how it is judged."""
+    seen = view(loaded(text).entries)
+    found = audit(seen, ground.today)
+    told = cost(ground.book, None, seen.graph.entries)
+    return Review((ScopeReview(SCOPE, seen.plan, found, told, compliance=compliance(found, FRAMEWORKS)),))
 
 
 def audited(text: str, ground: Ground) -> Audit:

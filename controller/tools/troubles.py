@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -27,6 +28,7 @@ def _known(pattern: str, cause: str, *next_steps: str) -> _Known:
     return _Known(re.compile(pattern, re.IGNORECASE), cause, next_steps)
 
 
+UNKNOWN = "not among the known ones"
 _TABLE = (
     _known(
         r"address already in use|port is already allocated|bind: .{0,200}in use",
@@ -75,7 +77,7 @@ _TABLE = (
         "bring the CA's certificate, or renew it",
     ),
     _known(
-        r"unhealthy|health ?check|context deadline exceeded|timed? ?out",
+        r"unhealthy|not healthy|health ?check|context deadline exceeded|timed? ?out",
         "it did not become healthy in time",
         "raise health.timeout if it starts slowly",
         "run the probe by hand inside",
@@ -116,13 +118,17 @@ class TroubleGives(Strict):
 
 
 def troubleshoot_issue(given: TroubleTakes, ground: Ground) -> TroubleGives:
-    found = [(k, m) for k in _TABLE if (m := k.pattern.search(given.error_message))]
+    return examined(given.error_message, loaded(given.blueprint).entries if given.blueprint else ())
+
+
+def examined(message: str, entries: Sequence[Entry] = ()) -> TroubleGives:
+    """What a message probably means; `entries`: the resources it may speak of."""
+    found = [(k, m) for k in _TABLE if (m := k.pattern.search(message))]
     evidence = [f"the message says: {visible(m.group())}" for _, m in found]
-    entries = loaded(given.blueprint).entries if given.blueprint else ()
-    evidence += [line for e in entries for line in _evidence(e, given.error_message)]
+    evidence += [line for e in entries for line in _evidence(e, message)]
     steps = [step for k, _ in found for step in k.next_steps] or ["read the lines before this one: alma logs RUN"]
     return TroubleGives(
-        probable_causes=tuple(k.cause for k, _ in found) or ("not among the known ones",),
+        probable_causes=tuple(k.cause for k, _ in found) or (UNKNOWN,),
         evidence=tuple(evidence[:20]),
         next_steps=tuple(dict.fromkeys(steps)),
     )

@@ -92,6 +92,7 @@ def test_what_never_becomes_healthy_is_undone_and_a_revert_is_open_while_drift_s
     assert shop.page() == "alma-test/web:1.0"
     text = scene.comment(number)
     assert text.count("Final state: undone") == 1
+    assert "Probable cause: it did not become healthy in time; the message says: not healthy" in text, text
     hooked.wait(lambda: hooked.scope()["quarantined"] == 1, "the quarantine")
     hooked.wait(lambda: [p for p in scene.open_pulls() if "Revert" in p["title"]], "the revert pull request")
     [revert] = [p for p in scene.open_pulls() if "Revert" in p["title"]]

@@ -187,7 +187,7 @@ async def test_a_broken_model_costs_one_section_at_most(row: str, report_n: Call
         assert comment(replace(SHOP, narrative=told), None, MARKER) == plain
         assert peak_bytes <= 20 * MIB
         assert len(server.requests) == (0 if row in ("down", "over budget") else 1)
-        await scene.narrator.close()
+        await provider.close()
     report_n("B18", 1)
 
 

@@ -51,11 +51,10 @@ async def server() -> AsyncIterator[ModelServer]:
         yield running
 
 
-def narrator(url: str) -> ModelNarrator:
+def asking(url: str) -> Router:
     roomy = Amount(10**9, Decimal(10**9))
     provider = OpenAiProvider(Endpoint("one", url, "m-1", KEY))
-    router = Router([Route(provider, Price(), 30.0)], {}, Budget(roomy, roomy), VirtualClock(), Metrics(), cached_max=0)
-    return ModelNarrator(router, REDACT, Metrics(), wait_s=30.0)
+    return Router([Route(provider, Price(), 30.0)], {}, Budget(roomy, roomy), VirtualClock(), Metrics(), cached_max=0)
 
 
 def hostile_reviews(count: int) -> list[Review]:
@@ -85,14 +84,15 @@ def assert_is_clean(request: Request, port: int) -> None:
 
 
 async def test_500_requests_hold_named_fields_and_no_secret(server: ModelServer, report_n: Callable[..., None]) -> None:
-    telling = narrator(server.url)
+    router = asking(server.url)
+    telling = ModelNarrator(router, REDACT, Metrics(), wait_s=30.0)
     reviews = [*hostile_reviews(500 - len(cases())), *(c.review for c in cases().values())]
     for review in reviews:
         await telling.narrate(review)
     explained = sum(1 for r in reviews if any(p.changes for p in r.plans))
     for review in hostile_reviews(500 - explained):
         await telling.narrate(review)
-    await telling.close()
+    await router.close()
     assert len(server.requests) == 500
     for request in server.requests:
         assert_is_clean(request, server.port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from controller.plan.health import HealthState, SyncState
 from controller.review import command_answer as answer
 from controller.review.command_answer import ScopeStatus, Verb, VerbKind
 from controller.review.report import Review
+from controller.review.told import Told
 from tests.controller.review.cases import cases
 from tests.controller.review.hostile import ACTS, PAYLOADS, read, review_with
 
@@ -73,6 +75,12 @@ def test_status_shows_trouble_first() -> None:
     assert len(many) <= 60_000 and "more scopes" in many
 
 
+def test_what_a_tool_found_always_fits_and_what_does_not_is_counted() -> None:
+    long = tuple(f"prod/shop/web-{i} `x` | y" for i in range(5_000))
+    text = answer.told_answer(Told("Found", long, ("a", "b"), tuple((n, n) for n in long), long), MARKER)
+    assert len(text) <= 60_000 and re.search(r"… and [\d,]+ more\.", text) and re.search(r"- … and [\d,]+ more", text)
+
+
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda p: ascii(p[:20]))
 def test_no_answer_lets_a_text_act(payload: str, report_n: Callable[..., None]) -> None:
     review = review_with(payload)
@@ -88,6 +96,9 @@ def test_no_answer_lets_a_text_act(payload: str, report_n: Callable[..., None]) 
         answer.explain_answer(review, payload, MARKER),
         answer.explain_answer(review, payload + "?", MARKER),
         answer.status_answer([state], MARKER),
+        answer.compliance_answer(review, MARKER),
+        answer.capacity_answer(review, MARKER),
+        answer.told_answer(Told("Found", (payload,), ("a", "b"), ((payload, payload),), (payload,)), MARKER),
     ]
     for text in texts:
         found = read(text)

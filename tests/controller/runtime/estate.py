@@ -21,7 +21,8 @@ from controller.runtime.records import IprRecord, RunRecord, ScopeRecord
 from controller.runtime.work_queue import Priority
 from controller.settings import Settings
 from controller.telemetry import Metrics
-from controller.wiring import Controller, build_controller, narrator_of
+from controller.voices import voices_of
+from controller.wiring import Controller, build_controller
 from tests.controller.runtime.clocks import VirtualClock
 
 ALMA_YAML = """\
@@ -163,8 +164,8 @@ async def estate(
     install = await open_install(chosen, state, surroundings, ticking, Metrics())
     async with AsyncExitStack() as stack:
         stack.push_async_callback(install.close)
-        narrator = narrator_of(install, surroundings, stack)
-        controller = await build_controller(install, surroundings, narrator, stack, asyncio.Event(), observe=observe)
+        voices = voices_of(install, surroundings, stack)
+        controller = await build_controller(install, surroundings, voices, stack, asyncio.Event(), observe=observe)
         yield Estate(controller, ticking, state)
 
 

@@ -63,3 +63,22 @@ def test_no_text_breaks_the_grammar(body: str) -> None:
         command = parse_command(text)
         if command is not None and not command.wrong and command.verb in VERBS:
             assert all(c.isprintable() for a in command.args for c in a)
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "scopes"),
+    [
+        ('/alma troubleshoot it\'s full: "no space" left', 'it\'s full: "no space" left', ()),
+        ("/alma suggest 'a shop' -s prod", "a shop", ("prod",)),
+        ("/alma suggest", "", ()),
+    ],
+)
+def test_a_verb_that_takes_words_takes_them_as_they_are(body: str, text: str, scopes: tuple[str, ...]) -> None:
+    command = parse_command(body)
+    assert command is not None and (command.text, command.scopes, command.wrong) == (text, scopes, "")
+
+
+@pytest.mark.parametrize("body", ["/alma suggest " + "x" * 1001, "/alma suggest a\u202eb", "/alma suggest x -s"])
+def test_words_that_are_too_long_or_hide_something_are_not_taken(body: str) -> None:
+    command = parse_command(body)
+    assert command is not None and command.wrong
