@@ -22,6 +22,7 @@ from controller.errors import InvalidInput, Place, Problem
 from controller.model_settings import ModelSettings
 from controller.plan.resource import Allow
 from controller.setting_types import SECRET, Name, Seconds, SecretRef, Strict
+from controller.signature_settings import SignatureSettings
 
 ENGINES = ("docker", "kubernetes", "proxmox", "simulation")
 
@@ -54,6 +55,7 @@ class RepositorySettings(Strict):
     forge: ForgeSettings = ForgeSettings(kind="local")
     token: SecretRef | None = None  # for Git over https; the forge's where this is absent
     ssh_key: str | None = None
+    signatures: SignatureSettings | None = None  # None: commits need no signature
 
 
 class TargetSettings(BaseModel):

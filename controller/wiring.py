@@ -48,11 +48,12 @@ from controller.runtime.reverting import LateReverts, Place, RevertPulls
 from controller.runtime.reviewing import Reviewing
 from controller.runtime.scope_runs import Budgets, ScopeRuns
 from controller.runtime.settle import Settling
-from controller.runtime.source import GitSource, Granted, RepositorySource
+from controller.runtime.source import GitSource, Granted, RepositorySource, Signing
 from controller.runtime.step_values import AllowOf, StepFiller
 from controller.runtime.sweeping import Sweeping
 from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
+from controller.signers import signers_of
 from controller.targets import new_id, resolve_own, targets_of
 from controller.telemetry import Metrics
 from llm.opening import open_narrator
@@ -321,10 +322,24 @@ async def _open_repository(
     allow = granted.allow() if granted else Allow()
     granted_targets = Granted(targets_of(install, allow.targets), allow)
     attaching = Attaching(install.planning.kinds, worker)
-    source = RepositorySource(repository.name, mirror, granted_targets, worker=worker, attaching=attaching)
+    source = RepositorySource(
+        repository.name,
+        mirror,
+        granted_targets,
+        worker=worker,
+        attaching=attaching,
+        signing=_signing(repository, install.clock),
+    )
     forge = _open_forge(install, repository, own, mirror, rules)
     stack.push_async_callback(forge.close)
     return _Repository(repository, mirror, source, forge, rules, _watch(repository, stop))
+
+
+def _signing(repository: RepositorySettings, clock: Clock) -> Signing | None:
+    if repository.signatures is None:
+        return None
+    signers = signers_of(repository.signatures, repository.name, lambda path: Path(path).read_bytes())
+    return Signing(signers, lambda: clock.wall().date())
 
 
 def _open_forge(
@@ -337,7 +352,7 @@ def _open_forge(
             binding,
             config={**binding.config, **standing},
             store=JournalStore(install.journal, repository.name),
-            git=MirrorGit(mirror, install.clock),
+            git=MirrorGit(mirror, install.clock, signed_only=repository.signatures is not None),
         )
     return open_forge(repository.forge.kind, binding)
 

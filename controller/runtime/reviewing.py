@@ -96,6 +96,8 @@ class Reviewing:
         scopes = [await self._scope(ground, s, new, trusted, today) for s, new in touched]
         if problem:
             scopes.append((problem, None))
+        if owner and (unsigned := await repository.unsigned(base, head)):
+            scopes.append((ScopeReview("signatures", refused=unsigned), None))
         return await self._whole(ground, head, scopes)
 
     def _conflicts(self, base: str, pull: PullRequest, paths: Sequence[str]) -> Judged:
