@@ -9,6 +9,7 @@ import pwd
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from controller.alone import serving_of, standalone
@@ -19,7 +20,7 @@ from controller.git.repository import Mirror
 from controller.git.watcher import watch
 from controller.install import Install
 from controller.local_forge import JournalStore, MirrorGit
-from controller.operations.access import Role, RoleRules, os_actor, role_of
+from controller.operations.access import Actor, Role, RoleRules, forge_actor, os_actor, role_of
 from controller.operations.answering import CommentDesk
 from controller.operations.context import Context
 from controller.operations.desk import Desk
@@ -235,7 +236,7 @@ def _iprs(
         repository=repository.source,
         forge=repository.forge,
         reviewing=reviewing,
-        answering=CommentDesk(about, rollbacks, repository.forge, _rules_at_forge(repository)),
+        answering=CommentDesk(about, rollbacks, repository.forge, repository.rules, _actor_of(repository)),
         records=install.records,
         clock=install.clock,
         metrics=install.metrics,
@@ -293,7 +294,7 @@ def standalone_desk(install: Install) -> Desk:
     """What the command line answers without a controller: readings and the acts that only change records."""
     about = Context(install.records, WorkQueue(install.clock), install.executor, install.clock)
     orphans = OrphanDesk(about, standalone(install, getpass.getuser()), targets_of(install))
-    return Desk(about, orphans=orphans, doctor=_doctor(about, install))
+    return Desk(about, orphans=orphans, doctor=_doctor(about, install), door="command line")
 
 
 def _doctor(about: Context, install: Install) -> DoctorDesk:
@@ -373,10 +374,14 @@ def forge_binding(
     )
 
 
+def _os_person(account: Account) -> Actor:
+    user = account.id.removeprefix("os:")
+    return os_actor(user, groups_of(user), controller=user == getpass.getuser())
+
+
 def _os_standing(account: Account, rules: RoleRules) -> Standing:
     """What an OS user may do on a repository without a forge: its role, in the forge's words."""
-    user = account.id.removeprefix("os:")
-    role = role_of(os_actor(user, groups_of(user), controller=user == getpass.getuser()), rules)
+    role = role_of(_os_person(account), rules)
     words = {Role.ADMIN: Permission.ADMIN, Role.OPERATE: Permission.WRITE, Role.READ: Permission.READ}
     return Standing(words.get(role, Permission.NONE))
 
@@ -386,9 +391,12 @@ def _rules(settings: Settings, repository: str) -> RoleRules:
     return RoleRules(given.read, given.operate, given.admin) if given else RoleRules()
 
 
-def _rules_at_forge(repository: _Repository) -> RoleRules:
-    """The built-in forge tells a person's role here in a forge's words (`_os_standing`): those are the rules there."""
-    return RoleRules(admin=("forge:admin",)) if repository.forge.kind == "local" else repository.rules
+def _actor_of(repository: _Repository) -> Callable[[Account, Standing], Actor]:
+    """Who wrote a comment. On the built-in forge people are users of this machine, by the same names as at the
+    socket."""
+    if repository.forge.kind == "local":
+        return lambda account, standing: _os_person(account)
+    return partial(forge_actor, repository.forge.kind)
 
 
 def _watch(repository: RepositorySettings, stop: asyncio.Event) -> Callable[[], AsyncIterator[str]] | None:

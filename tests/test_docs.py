@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from controller import settings
 from controller.cli.main import COMMANDS
 from controller.errors import AlmaError, InvalidInput, RefusedByPolicy, Unreachable
+from controller.operations.rights import RIGHTS
 from engines.docker import policy
 from engines.docker.container_specs import DANGER, REFUSED, ContainerSpecs
 from engines.proxmox.rights import ROLE
@@ -106,6 +107,11 @@ def test_the_two_commands_of_the_readme_are_there() -> None:
 
 def test_the_table_of_commands_is_the_table_of_the_program() -> None:
     assert rows("Command") == [(f"`alma {name}`", told) for name, (_, told) in COMMANDS.items()]
+
+
+def test_the_table_of_rights_is_the_one_that_decides() -> None:
+    told = [tuple(cell.replace("`", "") for cell in row) for row in rows("Verb")]
+    assert told == [(r.verb, r.role.name.lower(), r.comment, r.gate) for r in RIGHTS.values()]
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from controller.errors import AlmaError, InvalidInput
-from controller.forges.forge import Comment, Forge, ForgeError, PullRequest, PullState
+from controller.forges.forge import Account, Comment, Forge, ForgeError, PullRequest, PullState, Standing
 from controller.operations import runs, scopes
-from controller.operations.access import Actor, Role, RoleRules, forge_actor, require
+from controller.operations.access import Actor, Role, RoleRules, require
+from controller.operations.audit import Asked, audited
 from controller.operations.context import Context
+from controller.operations.rights import BEYOND_LIMITS, RIGHTS, require_right
 from controller.operations.rollback import RollbackDesk
 from controller.plan.codec import from_json
 from controller.review.command_answer import (
@@ -30,6 +33,9 @@ from controller.runtime.records import IprRecord, RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
 from controller.runtime.work_queue import Priority
 
+# Verb of a comment → the right it needs; those that only read need the role of a reader.
+OF_COMMENT = {word: r.verb for r in RIGHTS.values() if r.acts and r.verb != BEYOND_LIMITS and (word := r.comment)}
+
 
 @dataclass(frozen=True, slots=True)
 class CommentDesk:
@@ -39,6 +45,7 @@ class CommentDesk:
     rollbacks: RollbackDesk
     forge: Forge
     rules: RoleRules
+    actor_of: Callable[[Account, Standing], Actor]  # a comment's author, with their rights of this moment
 
     async def answer(self, record: IprRecord, pull: PullRequest, comment: Comment, marker: str) -> str:
         """The answer's body, beginning with `marker`; a refusal is an answer too. Raises ForgeError only."""
@@ -49,18 +56,26 @@ class CommentDesk:
         if command.wrong:
             return refused_answer(command.verb, comment.author.login, command.wrong, marker)
         verb = VERBS[command.verb]
-        actor = forge_actor(self.forge.kind, comment.author, await self.forge.standing(comment.author))
-        try:
-            require(actor, self.rules, Role.READ if verb.kind is VerbKind.READ else Role.OPERATE, verb.name)
-            if verb.kind is VerbKind.READ:
+        actor = self.actor_of(comment.author, await self.forge.standing(comment.author))
+        acts = verb.kind is VerbKind.ACT
+        door = f"comment {record.repository}#{record.number}"
+        about = {"scope": " ".join(command.scopes), "of": " ".join(command.args)}
+        asked = Asked(actor, verb.name, door, record.repository, {k: v[:100] for k, v in about.items() if v})
+
+        async def carry_out() -> str:
+            require(actor, self.rules, RIGHTS[OF_COMMENT[verb.name]].role if acts else Role.READ, verb.name)
+            if not acts:
                 return await self._read(command, record, marker)
-            told = await self._act(command, record, pull, actor)
+            return await self._act(command, record, pull, actor)
+
+        try:
+            told = await audited(self.about.records.journal, asked, acts, carry_out)
         except AlmaError as e:
             if isinstance(e, ForgeError):
                 raise
             reason = f"{e} ({e.hint})" if e.hint else str(e)
             return refused_answer(command.verb, comment.author.login, reason, marker)
-        return done_answer(command.verb, told, marker)
+        return done_answer(command.verb, told, marker) if acts else told
 
     # --- read ---
 
@@ -136,7 +151,7 @@ class CommentDesk:
             raise InvalidInput(f"no plan here has the digest {command.args[0]}")
         review = await self._review(record)
         if any(s.waits for s in review.scopes) if review else False:
-            require(actor, self.rules, Role.ADMIN, "confirm above the prune limits")
+            require_right(actor, self.rules, BEYOND_LIMITS)
         listed = tuple(x for r in record.reviewed for x in r.listed)
         await self.about.records.save("ipr.confirmed", replace(record, confirmed=listed, confirmed_by=actor.id))
         return f"Once merged, exactly the {len(listed)} listed changes run, as long as head and plan stay as they are."
