@@ -31,6 +31,7 @@ from controller.operations.rollback import RollbackDesk
 from controller.plan.resource import Allow
 from controller.review.narrative import Narrator, told_by_rules
 from controller.review.report import Narrative, Review
+from controller.runtime.approving import ApprovalPlace, Approver, Approving
 from controller.runtime.attaching import Attaching
 from controller.runtime.clearances import MergedReviews
 from controller.runtime.clock import Clock
@@ -196,7 +197,9 @@ def _running(
     reverts = RevertPulls(places, install.clock, spreading.revert_due)
     settling = Settling(install.records, install.log, spreading, reverts, clearances, install.clock)
     budgets = Budgets(HealBudget(install.clock), HealBudget(install.clock))
-    judging = Judging(install.records, git, clearances, serving, budgets.heals, install.clock)
+    people = {address.lower(): login for login, named in install.settings.people.items() for address in named}
+    approving = Approving({n: _approval_place(r) for n, r in by_name.items()}, clearances, people)
+    judging = Judging(install.records, git, clearances, approving, serving, budgets.heals, install.clock)
     allow_of = _allow_of(install.records, {name: r.source for name, r in by_name.items()})
     runs = ScopeRuns(
         source=git,
@@ -330,6 +333,7 @@ async def _open_repository(
         worker=worker,
         attaching=attaching,
         signing=_signing(repository, install.clock),
+        approvals=repository.approvals,
     )
     forge = _open_forge(install, repository, own, mirror, rules)
     stack.push_async_callback(forge.close)
@@ -372,6 +376,19 @@ def forge_binding(
         on_request=lambda code: metrics.count("alma_forge_requests", kind, str(code)),
         on_remaining=lambda left: metrics.gauge("alma_forge_rate_limit_remaining", left, kind),
     )
+
+
+def _approval_place(repository: _Repository) -> ApprovalPlace:
+    forge, actor_of = repository.forge, _actor_of(repository)
+
+    async def approver(account: Account) -> Approver | None:
+        standing = await forge.standing(account)
+        if role_of(actor_of(account, standing), repository.rules) < Role.OPERATE:
+            return None
+        teams = {part for team in standing.teams for part in (team.lower(), team.lower().rpartition("/")[2])}
+        return Approver(account.login, frozenset({account.login.lower(), *teams}))
+
+    return ApprovalPlace(forge, repository.mirror, approver)
 
 
 def _os_person(account: Account) -> Actor:

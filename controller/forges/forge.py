@@ -126,6 +126,7 @@ class Approval:
     account: Account
     head_sha: str
     body: str
+    stamp: str = field(default="", compare=False)  # the forge's own: another one is another act
 
 
 @dataclass(frozen=True, slots=True)

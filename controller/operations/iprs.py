@@ -76,6 +76,7 @@ class PullDesk:
         name, forge = self._single(repository)
         require_right(actor, self.about.rules(name), "ipr open")
         pull = await forge.open_pull(branch, title, f"Opened by {actor.shown}.")
+        await self._asked(actor, name, pull, "open")
         self._look(name, pull.number)
         return {"repository": name, **_pull(pull)}
 
@@ -125,6 +126,10 @@ class PullDesk:
         record = record or IprRecord(name, pull.number, state=pull.state)
         ask = f"{verb} of {pull.head_sha[:8]} by {_named(actor)}"
         asked = record if ask in record.asked else replace(record, asked=(*record.asked, ask)[-_ASKED_KEPT:])
+        if verb == "open" and actor.shown not in record.requested_by:
+            asked = replace(asked, requested_by=(*record.requested_by, actor.shown))
+        if verb == "approve":  # once more is another approval: for what the comment shows now
+            asked = replace(asked, approvals=tuple(a for a in record.approvals if a.account != actor.id))
         told = Entry("ipr.asked", {"by": actor.id, "verb": verb, "number": pull.number, "head": pull.head_sha})
         document = Document("ipr", record.key, to_json(asked))
         await self.about.records.journal.append(f"ipr:{record.key}", [told], [document])

@@ -26,7 +26,13 @@ async def confirm(about: Context, actor: Actor, run: str, digest: str | None = N
         raise RefusedByPolicy(
             f"run {record.run} has the digest {record.digest[:12]}, not {digest}", hint="look at its plan again"
         )
-    after = replace(record, confirmed=record.listed, confirmed_by=actor.id, confirmed_digest=record.digest)
+    after = replace(
+        record,
+        confirmed=record.listed,
+        confirmed_by=actor.id,
+        confirmed_name=actor.shown,
+        confirmed_digest=record.digest,
+    )
     await about.records.save("run.confirmed", after)
     about.look(record.scope)
     return after

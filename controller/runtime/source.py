@@ -31,9 +31,10 @@ from controller.runtime.parse_worker import ParseWorker
 from controller.runtime.planning import Wanted
 from controller.runtime.records import ScopeRecord
 from controller.runtime.scope_head import ScopeHead
-from controller.runtime.scope_policy import policy_of
+from controller.runtime.scope_policy import at_least, policy_of
 
 _KEPT = 2_000
+_VERSIONS_MAX = 50  # of alma.yaml between two deploys, newest first
 _SUFFIXES = (".yaml", ".yml", ".json")
 TREE = "tree:"  # before the id of a tree that is no commit's: a merge preview
 T = TypeVar("T")
@@ -84,9 +85,10 @@ class RepositorySource:
         worker: ParseWorker | None = None,
         attaching: Attaching | None = None,
         signing: Signing | None = None,
+        approvals: int = 0,
     ) -> None:
         self.name, self.mirror, self.granted, self._worker = name, mirror, granted, worker
-        self._attaching, self._signing = attaching, signing
+        self._attaching, self._signing, self.approvals = attaching, signing, approvals
         self.head: str | None = None  # of the tracked branch, at the last look
         self._default_scope = default_scope
         self._configs: _Kept[Repository] = _Kept(50)
@@ -235,7 +237,25 @@ class GitSource:
         revision, pinned = repository.head, False
         if record.pin and record.pin.held_tree == await repository.content_id(repository.head, scope):
             revision, pinned = record.pin.revision, True
-        return await self._head(repository, config, scope, revision, pinned)
+        head = await self._head(repository, config, scope, revision, pinned)
+        before = await self._policies_before(repository, record)
+        return replace(head, policy=at_least(head.policy, before, repository.approvals))
+
+    async def _policies_before(self, repository: RepositorySource, record: ScopeRecord) -> list[ScopePolicy]:
+        """What alma.yaml said of the scope when it was deployed last, and in each of its versions since."""
+        good, head = record.good_revision, repository.head
+        if good is None or head is None or good == head:
+            return []
+        since = await repository.mirror.log(REPOSITORY_FILE, good, head, _VERSIONS_MAX)
+        found = []
+        for revision in (good, *(c.id for c in since)):
+            try:
+                config = await repository.config(revision)
+            except InvalidInput:
+                continue
+            scope = config.scope(record.scope)
+            found += [policy_of(config, scope)] if scope else []
+        return found
 
     async def _untrusted(
         self, repository: RepositorySource, record: ScopeRecord, problem: RefusedByPolicy
