@@ -15,9 +15,12 @@ import structlog
 
 from controller.errors import InvalidInput
 from controller.forges.forge import (
+    Annotating,
+    Annotation,
     Comment,
     Forge,
     ForgeError,
+    ForgeRefused,
     Permission,
     PullRequest,
     PullState,
@@ -29,10 +32,11 @@ from controller.forges.marker import bears
 from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
 from controller.plan.limits import Listed
+from controller.review.annotations import notes
 from controller.review.command_answer import refused_answer
 from controller.review.finding import Severity
 from controller.review.markdown import rendered
-from controller.review.report import Review, RunProgress
+from controller.review.report import Review, RunProgress, Verdict, findings_text
 from controller.review.statuses import statuses
 from controller.runtime.approving import seen_now
 from controller.runtime.clearances import at_merge
@@ -245,7 +249,20 @@ class Iprs:
             status = Status(line.context, StatusState(line.state), line.description)
             await self._forge.write_status(record.head_sha, status)
         await self._save(record)
+        if judged:
+            await self._annotate(record, review)
         return record
+
+    async def _annotate(self, record: IprRecord, review: Review) -> None:
+        """Notes at the lines, where the forge shows such: beside what was said already, so a no stops nothing."""
+        if not isinstance(self._forge, Annotating):
+            return
+        told = [Annotation(*note) for note in notes(review)]
+        summary = f"{findings_text(review)}; the whole review is in the comment."
+        try:
+            await self._forge.annotate(record.head_sha, summary, review.verdict is Verdict.BLOCKED, told)
+        except ForgeRefused as e:
+            _log.warning("notes at the lines were refused", number=record.number, reason=str(e))
 
     def _marker(self, record: IprRecord) -> str:
         return f"<!-- alma:{self._install}:{record.repository}:{record.number} -->"
