@@ -242,13 +242,14 @@ class GitSource:
         return replace(head, policy=at_least(head.policy, before, repository.approvals))
 
     async def _policies_before(self, repository: RepositorySource, record: ScopeRecord) -> list[ScopePolicy]:
-        """What alma.yaml said of the scope when it was deployed last, and in each of its versions since."""
+        """What alma.yaml said of the scope in each of its versions since it was deployed last, and then: that one is
+        the last."""
         good, head = record.good_revision, repository.head
         if good is None or head is None or good == head:
             return []
         since = await repository.mirror.log(REPOSITORY_FILE, good, head, _VERSIONS_MAX)
         found = []
-        for revision in (good, *(c.id for c in since)):
+        for revision in (*(c.id for c in since), good):
             try:
                 config = await repository.config(revision)
             except InvalidInput:
