@@ -44,6 +44,7 @@ class MirrorGit:
 
     mirror: Mirror
     clock: Clock
+    signed_only: bool = False  # the branch takes signed commits, and ours are not
 
     async def refs(self) -> Mapping[str, str]:
         return (await self.mirror.refs()).branches
@@ -61,6 +62,10 @@ class MirrorGit:
         return await self.mirror.find_merged(head, since, tip)
 
     async def merge(self, branch: str, tip: str, head: str, message: str) -> str:
+        if self.signed_only:
+            raise RefusedByPolicy(
+                f"{branch} takes signed commits only, and ALMA signs none", hint="git merge -S the branch, and push"
+            )
         try:
             await self.mirror.fetch([branch], [head])
             if await self.mirror.head(branch) != tip:

@@ -22,6 +22,7 @@ from controller.errors import InvalidInput, Place, Problem
 from controller.model_settings import ModelSettings
 from controller.plan.resource import Allow
 from controller.setting_types import SECRET, Name, Seconds, SecretRef, Strict
+from controller.signature_settings import SignatureSettings
 
 ENGINES = ("docker", "kubernetes", "proxmox", "simulation")
 
@@ -54,6 +55,8 @@ class RepositorySettings(Strict):
     forge: ForgeSettings = ForgeSettings(kind="local")
     token: SecretRef | None = None  # for Git over https; the forge's where this is absent
     ssh_key: str | None = None
+    approvals: Annotated[int, Field(ge=0, le=10)] = 0  # as policy.approvals.required, whatever alma.yaml says
+    signatures: SignatureSettings | None = None  # None: commits need no signature
 
 
 class TargetSettings(BaseModel):
@@ -151,6 +154,7 @@ class Settings(Strict):
     targets: dict[str, TargetSettings] = Field(default_factory=dict)
     allow: dict[str, AllowSettings] = Field(default_factory=dict)
     roles: dict[str, RoleSettings] = Field(default_factory=dict)
+    people: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # login → addresses in their commits
     api_keys: tuple[ApiKey, ...] = ()
     registries: dict[str, RegistrySettings] = Field(default_factory=dict)
     reconcile: ReconcileSettings = ReconcileSettings()
@@ -210,10 +214,12 @@ _ENVIRONMENT: Mapping[str, str] = {
     "ALMA_TARGETS": "targets",
     "ALMA_ALLOW": "allow",
     "ALMA_ROLES": "roles",
+    "ALMA_PEOPLE": "people",
     "ALMA_API_KEYS": "api_keys",
     "ALMA_REGISTRIES": "registries",
     "ALMA_LLM": "llm",
 }
+_STRUCTURED = ("repositories", "targets", "allow", "roles", "people", "api_keys", "registries", "llm")
 _NUMBERS = ("in_flight", "per_minute", "burst", "days", "runs")
 
 
@@ -249,7 +255,7 @@ def _read(file: Path | None) -> tuple[Node | None, dict[str, Any]]:
 
 def _parsed(name: str, path: str, text: str) -> object:
     """A value from the environment: JSON for maps and lists, a number where one is meant, else text."""
-    if "." not in path and path in ("repositories", "targets", "allow", "roles", "api_keys", "registries", "llm"):
+    if path in _STRUCTURED:
         try:
             return _tuples(json.loads(text, parse_float=Decimal))
         except ValueError as e:

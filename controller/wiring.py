@@ -9,6 +9,7 @@ import pwd
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from controller.alone import serving_of, standalone
@@ -19,7 +20,7 @@ from controller.git.repository import Mirror
 from controller.git.watcher import watch
 from controller.install import Install
 from controller.local_forge import JournalStore, MirrorGit
-from controller.operations.access import Role, RoleRules, os_actor, role_of
+from controller.operations.access import Actor, Role, RoleRules, forge_actor, os_actor, role_of
 from controller.operations.answering import CommentDesk
 from controller.operations.asking import AskDesk
 from controller.operations.comment_reads import ReadDesk
@@ -32,6 +33,7 @@ from controller.operations.orphans import OrphanDesk
 from controller.operations.proposals import ProposalDesk
 from controller.operations.rollback import RollbackDesk
 from controller.plan.resource import Allow
+from controller.runtime.approving import ApprovalPlace, Approver, Approving
 from controller.runtime.attaching import Attaching
 from controller.runtime.clearances import MergedReviews
 from controller.runtime.clock import Clock
@@ -50,11 +52,12 @@ from controller.runtime.reverting import LateReverts, Place, RevertPulls
 from controller.runtime.reviewing import Reviewing
 from controller.runtime.scope_runs import Budgets, ScopeRuns
 from controller.runtime.settle import Settling
-from controller.runtime.source import GitSource, Granted, RepositorySource
+from controller.runtime.source import GitSource, Granted, RepositorySource, Signing
 from controller.runtime.step_values import AllowOf, StepFiller
 from controller.runtime.sweeping import Sweeping
 from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import RepositorySettings, Settings
+from controller.signers import signers_of
 from controller.targets import new_id, resolve_own, targets_of
 from controller.telemetry import Metrics
 from controller.tools.council import Speaker
@@ -182,7 +185,9 @@ def _running(
     reverts = RevertPulls(places, install.clock, spreading.revert_due)
     settling = Settling(install.records, install.log, spreading, reverts, clearances, install.clock)
     budgets = Budgets(HealBudget(install.clock), HealBudget(install.clock))
-    judging = Judging(install.records, git, clearances, serving, budgets.heals, install.clock)
+    people = {address.lower(): login for login, named in install.settings.people.items() for address in named}
+    approving = Approving({n: _approval_place(r) for n, r in by_name.items()}, clearances, people)
+    judging = Judging(install.records, git, clearances, approving, serving, budgets.heals, install.clock)
     allow_of = _allow_of(install.records, {name: r.source for name, r in by_name.items()})
     runs = ScopeRuns(
         source=git,
@@ -232,7 +237,8 @@ def _iprs(
             about,
             rollbacks,
             repository.forge,
-            _rules_at_forge(repository),
+            repository.rules,
+            _actor_of(repository),
             ReadDesk(about, Contents(repository.source), speaker),
             ProposalDesk(about, repository.source, plain_review, repository.settings.branch),
             AskDesk(about, Contents(repository.source), repository.forge),
@@ -295,7 +301,7 @@ def standalone_desk(install: Install) -> Desk:
     """What the command line answers without a controller: readings and the acts that only change records."""
     about = Context(install.records, WorkQueue(install.clock), install.executor, install.clock)
     orphans = OrphanDesk(about, standalone(install, getpass.getuser()), targets_of(install))
-    return Desk(about, orphans=orphans, doctor=_doctor(about, install))
+    return Desk(about, orphans=orphans, doctor=_doctor(about, install), door="command line")
 
 
 def _doctor(about: Context, install: Install) -> DoctorDesk:
@@ -324,10 +330,25 @@ async def _open_repository(
     allow = granted.allow() if granted else Allow()
     granted_targets = Granted(targets_of(install, allow.targets), allow)
     attaching = Attaching(install.planning.kinds, worker)
-    source = RepositorySource(repository.name, mirror, granted_targets, worker=worker, attaching=attaching)
+    source = RepositorySource(
+        repository.name,
+        mirror,
+        granted_targets,
+        worker=worker,
+        attaching=attaching,
+        signing=_signing(repository, install.clock),
+        approvals=repository.approvals,
+    )
     forge = _open_forge(install, repository, own, mirror, rules)
     stack.push_async_callback(forge.close)
     return _Repository(repository, mirror, source, forge, rules, _watch(repository, stop))
+
+
+def _signing(repository: RepositorySettings, clock: Clock) -> Signing | None:
+    if repository.signatures is None:
+        return None
+    signers = signers_of(repository.signatures, repository.name, lambda path: Path(path).read_bytes())
+    return Signing(signers, lambda: clock.wall().date())
 
 
 def _open_forge(
@@ -340,7 +361,7 @@ def _open_forge(
             binding,
             config={**binding.config, **standing},
             store=JournalStore(install.journal, repository.name),
-            git=MirrorGit(mirror, install.clock),
+            git=MirrorGit(mirror, install.clock, signed_only=repository.signatures is not None),
         )
     return open_forge(repository.forge.kind, binding)
 
@@ -361,10 +382,27 @@ def forge_binding(
     )
 
 
+def _approval_place(repository: _Repository) -> ApprovalPlace:
+    forge, actor_of = repository.forge, _actor_of(repository)
+
+    async def approver(account: Account) -> Approver | None:
+        standing = await forge.standing(account)
+        if role_of(actor_of(account, standing), repository.rules) < Role.OPERATE:
+            return None
+        teams = {part for team in standing.teams for part in (team.lower(), team.lower().rpartition("/")[2])}
+        return Approver(account.login, frozenset({account.login.lower(), *teams}))
+
+    return ApprovalPlace(forge, repository.mirror, approver)
+
+
+def _os_person(account: Account) -> Actor:
+    user = account.id.removeprefix("os:")
+    return os_actor(user, groups_of(user), controller=user == getpass.getuser())
+
+
 def _os_standing(account: Account, rules: RoleRules) -> Standing:
     """What an OS user may do on a repository without a forge: its role, in the forge's words."""
-    user = account.id.removeprefix("os:")
-    role = role_of(os_actor(user, groups_of(user), controller=user == getpass.getuser()), rules)
+    role = role_of(_os_person(account), rules)
     words = {Role.ADMIN: Permission.ADMIN, Role.OPERATE: Permission.WRITE, Role.READ: Permission.READ}
     return Standing(words.get(role, Permission.NONE))
 
@@ -374,9 +412,12 @@ def _rules(settings: Settings, repository: str) -> RoleRules:
     return RoleRules(given.read, given.operate, given.admin) if given else RoleRules()
 
 
-def _rules_at_forge(repository: _Repository) -> RoleRules:
-    """The built-in forge tells a person's role here in a forge's words (`_os_standing`): those are the rules there."""
-    return RoleRules(admin=("forge:admin",)) if repository.forge.kind == "local" else repository.rules
+def _actor_of(repository: _Repository) -> Callable[[Account, Standing], Actor]:
+    """Who wrote a comment. On the built-in forge people are users of this machine, by the same names as at the
+    socket."""
+    if repository.forge.kind == "local":
+        return lambda account, standing: _os_person(account)
+    return partial(forge_actor, repository.forge.kind)
 
 
 def _watch(repository: RepositorySettings, stop: asyncio.Event) -> Callable[[], AsyncIterator[str]] | None:

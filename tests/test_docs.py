@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from controller import settings
 from controller.cli.main import COMMANDS
 from controller.errors import AlmaError, InvalidInput, RefusedByPolicy, Unreachable
+from controller.operations.rights import RIGHTS
 from controller.review.command_answer import VerbKind
 from controller.runtime.command import VERBS
 from engines.docker import policy
@@ -113,6 +114,11 @@ def test_the_table_of_commands_is_the_table_of_the_program() -> None:
 def test_the_table_of_comment_verbs_is_the_grammar() -> None:
     kinds = {VerbKind.READ: "reads", VerbKind.BRANCH: "commits to the branch", VerbKind.ACT: "acts"}
     assert rows("In a comment") == [(f"`/alma {v.usage}`", kinds[v.kind], v.meaning) for v in VERBS.values()]
+
+
+def test_the_table_of_rights_is_the_one_that_decides() -> None:
+    told = [tuple(cell.replace("`", "") for cell in row) for row in rows("Verb")]
+    assert told == [(r.verb, r.role.name.lower(), r.comment, r.gate) for r in RIGHTS.values()]
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:

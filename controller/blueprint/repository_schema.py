@@ -197,17 +197,10 @@ class MaintenanceWindow(Strict):
 
 class Approvals(Strict):
     """`required`: 0 lets who may merge confirm their own change; from 1 on I3 applies. `owners`: path pattern → teams
-    or logins."""
+    or logins, one of whom approves what touches it, whatever `required` says."""
 
     required: Annotated[int, Field(ge=0, le=10)] = 0
     owners: Annotated[dict[str, tuple[str, ...]], BeforeValidator(none_is_empty)] = Field(default_factory=dict)
-
-
-def _not_yet(approvals: Approvals) -> Approvals:
-    """A rule that nothing enforces would be a lie; it is refused until it is enforced."""
-    if approvals.required:
-        raise ValueError("required approvals are not available yet; protect the branch at the forge instead")
-    return approvals
 
 
 class Policy(Strict):
@@ -218,7 +211,7 @@ class Policy(Strict):
     audit: Audit = Audit()
     budget: Budget = Budget()
     windows: Annotated[tuple[MaintenanceWindow, ...], BeforeValidator(none_is_no_items)] = ()
-    approvals: Annotated[Approvals, AfterValidator(_not_yet)] = Approvals()
+    approvals: Approvals = Approvals()
 
 
 class RepositorySpec(Strict):

@@ -4,6 +4,7 @@ out in the order of `depends_on`; a failed one stops those that depend on it."""
 from __future__ import annotations
 
 import asyncio
+import getpass
 import signal
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,9 @@ from controller.cli.scopes import coming_before, ordered, wanted_by_hand
 from controller.cli.show import print_plans
 from controller.errors import AlmaError, RefusedByPolicy, Unreachable
 from controller.install import Install
-from controller.operations.deploy import Standalone
+from controller.operations.access import os_actor
+from controller.operations.audit import Asked, audited
+from controller.operations.deploy import LOCAL, Standalone
 from controller.plan.change import Plan
 from controller.plan.limits import PruneLimits
 from controller.runtime.folder import Folder
@@ -147,12 +150,18 @@ class Hand:
 
     async def _run(self, scope: ScopeConfig, planned: Planned) -> None:
         digest = planned.plan.digest
-        going = self.desk.deploy(planned, self._limits(scope), digest, taking_away=self.taking_away)
-        run = await stoppable(self.install, self.watch, going)
+        verb = "destroy" if self.taking_away else "deploy"
+        about = {"scope": scope.name, "digest": digest}
+        asked = Asked(os_actor(getpass.getuser(), ()), verb, "command line", LOCAL, about)
+
+        async def going() -> RunRecord:
+            return await self.desk.deploy(planned, self._limits(scope), digest, taking_away=self.taking_away)
+
+        run = await stoppable(self.install, self.watch, audited(self.install.journal, asked, True, going))
         print_result(run)
         if run.word is not RunWord.DONE:
             self.failed.add(scope.name)
-            _why(run, f"alma {'destroy' if self.taking_away else 'deploy'} {self.folder.root}")
+            _why(run, f"alma {verb} {self.folder.root}")
 
 
 async def finish_unfinished(install: Install, desk: Standalone, watch: Watch) -> None:

@@ -52,9 +52,9 @@ def doctor(ctx: click.Context, output: str) -> int:
 
 def _without_journal(loaded: Loaded, state: Path, error: AlmaError) -> Json:
     """A journal too damaged to be opened still tells where."""
-    if controller_socket(state) is not None or not database_path(_url(loaded, state)).exists():
+    if controller_socket(state) is not None or not database_path(journal_url(loaded, state)).exists():
         raise error
-    report = asyncio.run(Journal.inspect(_url(loaded, state)))
+    report = asyncio.run(Journal.inspect(journal_url(loaded, state)))
     if report.intact:
         raise error
     return {"format": "alma.doctor/v1", "checks": [to_json(c) for c in journal_checks(report)]}
@@ -81,7 +81,11 @@ def verify(ctx: click.Context, export: TextIO | None, output: str) -> int:
 
     Exit 1 when it is damaged, with the place.
     """
-    told = report_json(verified(export)) if export else _verified_here(ctx)
+    return say_chain(report_json(verified(export)) if export else verified_here(ctx), output)
+
+
+def say_chain(told: Json, output: str) -> int:
+    """What was found of a chain, and the exit code."""
     if output == "json":
         print_json(told)
     elif told["intact"]:
@@ -94,12 +98,13 @@ def verify(ctx: click.Context, export: TextIO | None, output: str) -> int:
     return 0 if told["intact"] else 1
 
 
-def _verified_here(ctx: click.Context) -> Json:
+def verified_here(ctx: click.Context) -> Json:
+    """The journal of this state folder, checked as a whole."""
     loaded = settings_of(ctx)
     state = state_of(ctx, loaded)
     if controller_socket(state) is not None:
         return ask(loaded, state, "journal.verify", {})
-    return report_json(asyncio.run(Journal.inspect(_url(loaded, state))))
+    return report_json(asyncio.run(Journal.inspect(journal_url(loaded, state))))
 
 
 @journal.command("export")
@@ -108,10 +113,11 @@ def _verified_here(ctx: click.Context) -> Json:
 def export_(ctx: click.Context, after: int) -> int:
     """Every record as one line of JSON with its hash. Anyone can check them: alma journal verify FILE."""
     loaded = settings_of(ctx)
-    for line in exported(database_path(_url(loaded, state_of(ctx, loaded))), after):
+    for line in exported(database_path(journal_url(loaded, state_of(ctx, loaded))), after):
         click.echo(line)
     return 0
 
 
-def _url(loaded: Loaded, state: Path) -> str:
+def journal_url(loaded: Loaded, state: Path) -> str:
+    """Where the journal of this state folder is."""
     return loaded.settings.journal or f"sqlite:///{state / 'alma.db'}"

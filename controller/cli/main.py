@@ -45,6 +45,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "forge": ("controller.cli.forge:forge", "What a forge grants, lacks and could do without; its set-up."),
     "doctor": ("controller.cli.care:doctor", "What is not as it should be, and the next step."),
     "journal": ("controller.cli.care:journal", "Verify the journal's hash chain, or export it."),
+    "audit": ("controller.cli.audit:audit", "Who asked for what, from where, and what came of it."),
+    "roles": ("controller.cli.audit:roles", "Who may do what."),
     "config": ("controller.cli.config:config", "Every setting and where it came from."),
     "engines": ("controller.cli.config:engines", "Engines, their types and outputs."),
     "metrics": ("controller.cli.config:metrics", "Every metric, its labels and meaning."),

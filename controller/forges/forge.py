@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from controller.errors import AlmaError
 from controller.forges.local_backing import LocalGit, LocalStore
@@ -126,6 +126,18 @@ class Approval:
     account: Account
     head_sha: str
     body: str
+    stamp: str = field(default="", compare=False)  # the forge's own: another one is another act
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What is said of one line of a file. `level`: `notice`, `warning` or `failure`."""
+
+    path: str
+    line: int
+    level: str
+    title: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +183,16 @@ class ForgeBinding:
     jitter: Callable[[], float] = random.random  # in [0, 1)
     store: LocalStore | None = None  # of the built-in forge only
     git: LocalGit | None = None  # of the built-in forge only
+
+
+@runtime_checkable
+class Annotating(Protocol):
+    """A forge that shows notes at the lines of a pull request, beside statuses."""
+
+    async def annotate(self, sha: str, summary: str, failed: bool, annotations: Sequence[Annotation]) -> None:
+        """Bring our one set of notes on a commit to these. The same again changes nothing; does nothing where our
+        credential may not. Raises as a Forge does."""
+        ...
 
 
 class Forge(Protocol):

@@ -65,7 +65,10 @@ def approvals(reviews: Iterable[Json], own_id: int) -> tuple[Approval, ...]:
             last[review["user"]["id"].integer()] = review
     standing = [raw for raw in last.values() if raw["state"].text() == "APPROVED" and not raw["dismissed"].flag()]
     return tuple(
-        Approval(account(raw["user"], own_id), raw["commit_id"].text(), raw["body"].text_or("")) for raw in standing
+        Approval(
+            account(raw["user"], own_id), raw["commit_id"].text(), raw["body"].text_or(""), str(raw["id"].number())
+        )
+        for raw in standing
     )
 
 

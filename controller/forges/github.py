@@ -14,6 +14,7 @@ from controller.errors import InvalidInput
 from controller.forges.address import repository_path
 from controller.forges.forge import (
     Account,
+    Annotation,
     Approval,
     Comment,
     ForgeBinding,
@@ -27,6 +28,7 @@ from controller.forges.forge import (
     Standing,
     Status,
 )
+from controller.forges.github_checks import GitHubChecks
 from controller.forges.github_comments import GitHubComments, GitHubStatuses
 from controller.forges.github_entry import opened
 from controller.forges.github_payload import approvals, event_hint
@@ -63,6 +65,7 @@ class GitHubForge:
         self._comments = GitHubComments(repository)
         self._one_comment = OneComment(self._comments)
         self._statuses = StatusWriter(GitHubStatuses(repository))
+        self._checks = GitHubChecks(repository)
         self._standing = GitHubStanding(repository)
         self._setup = GitHubSetup(repository, branch, webhook_secret)
 
@@ -117,6 +120,9 @@ class GitHubForge:
 
     async def write_status(self, sha: str, status: Status) -> None:
         await self._statuses.write(sha, status)
+
+    async def annotate(self, sha: str, summary: str, failed: bool, annotations: Sequence[Annotation]) -> None:
+        await self._checks.write(sha, summary, failed, annotations)
 
     async def standing(self, account: Account) -> Standing:
         return await self._standing.of(account)

@@ -88,7 +88,7 @@ def approvals(raw: Json, versions: Iterable[Json], objecting: Collection[int], o
         given = _moment(one["approved_at"]) if one["approved_at"].present else None
         before = [sha for created, sha in pushed if given and created < given]
         if before and user["id"].number() not in objecting:
-            found.append(Approval(account(user, own_id), before[-1], ""))
+            found.append(Approval(account(user, own_id), before[-1], "", one["approved_at"].text()))
     return tuple(found)
 
 

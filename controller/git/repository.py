@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -22,6 +23,7 @@ from controller.git.authoring import Author
 from controller.git.credentials import GitCredentials
 from controller.git.history import CommitInfo, MergePreview
 from controller.git.objects import Damaged, ReadLimits, commit_of, read_file, read_files, reading
+from controller.git.signature import Signers
 from controller.git.store import Store
 from controller.git.transport import TRACKED, RefListing, Remote
 from controller.git.url import branch_name, commit_id, remote_url
@@ -169,6 +171,11 @@ class Mirror:
     async def log(self, path: str, since: str | None, until: str, limit: int = 1_000) -> tuple[CommitInfo, ...]:
         """Commits in `until` and not in `since` that changed `path` (`""`: any), newest first."""
         return await self._read(lambda repo: history.log(repo, path, since, until, limit))
+
+    async def signature_refusal(self, signers: Signers, since: Collection[str], until: str, today: date) -> str:
+        """Which commit in `until`, and in none of `since`, is not signed as it should be, and why; empty if all are."""
+        ids = [commit_id(commit) for commit in since]
+        return await self._read(lambda repo: signers.refusal(repo, ids, until, today))
 
     async def commit_files(self, parent: str, changes: Mapping[str, bytes | None], message: str, author: Author) -> str:
         """A commit on `parent` with these bytes at these paths (None: gone). On no branch until pushed."""

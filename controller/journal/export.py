@@ -15,28 +15,32 @@ import orjson
 from controller.journal.chain import GENESIS, ChainReport, Damage, Row
 from controller.journal.failure import JournalUnavailable, explained
 
+AUDIT_STREAM = "audit"  # who asked for what (I46)
 _BUSY_S = 5.0
 _DAMAGES_MAX = 100
 _COLUMNS = "seq, stream, version, kind, at, body, state, prev_hash, hash"
 
 
-def exported(path: Path, after_seq: int = 0) -> Iterator[str]:
-    """Every record after `after_seq` as one line, in order, as it was when the first was asked for. Raises
-    JournalUnavailable and JournalDamaged."""
+def exported(path: Path, after_seq: int = 0, stream: str = "") -> Iterator[str]:
+    """Every record after `after_seq` as one line (of one stream, where one is named), in order, as it was when the
+    first was asked for. Raises JournalUnavailable and JournalDamaged."""
     if not path.exists():
         raise JournalUnavailable(f"{path} is not there", hint="check `journal:` in alma-server.yaml")
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)) as database:
-            found = database.execute(f"SELECT {_COLUMNS} FROM records WHERE seq > ? ORDER BY seq", (after_seq,))  # noqa: S608 - our own words
+            of_it = " AND stream = ?" if stream else ""
+            query = f"SELECT {_COLUMNS} FROM records WHERE seq > ?{of_it} ORDER BY seq"  # noqa: S608 - our own words
+            found = database.execute(query, (after_seq, stream) if stream else (after_seq,))
             for row in found:
                 yield _line(Row(*row))
     except sqlite3.Error as error:
         raise explained(error) from None
 
 
-def verified(lines: Iterable[str]) -> ChainReport:
+def verified(lines: Iterable[str], stream: str = "") -> ChainReport:
     """Whether exported lines are a chain without a gap. Of an export that begins later the first record's
-    predecessor is taken as given."""
+    predecessor is taken as given. `stream`: they are all of one stream, whose versions leave no gap; what lies between
+    them is not there, so that each is held to its own hash only."""
     damages: list[Damage] = []
     before: Row | None = None
     count = 0
@@ -46,7 +50,7 @@ def verified(lines: Iterable[str]) -> ChainReport:
             damages.append(Damage(None, f"line {number} is no record"))
             continue
         count += 1
-        damages += _wrong(before, row)
+        damages += _wrong_in_stream(before, row, stream) if stream else _wrong(before, row)
         before = row
     head = (before.seq, before.hash.hex()) if before else (0, GENESIS.hex())
     return ChainReport(count, 0, *head, tuple(damages[:_DAMAGES_MAX]))
@@ -59,6 +63,15 @@ def _wrong(before: Row | None, row: Row) -> Iterator[Damage]:
         yield Damage(row.seq, f"it follows on {before.seq}: records are missing")
     elif before is not None and row.prev_hash != before.hash:
         yield Damage(row.seq, "it does not follow on the record before it")
+    if not row.intact:
+        yield Damage(row.seq, "its hash does not fit")
+
+
+def _wrong_in_stream(before: Row | None, row: Row, stream: str) -> Iterator[Damage]:
+    if row.stream != stream:
+        yield Damage(row.seq, f"it is not of the stream {stream}")
+    elif row.version != (before.version + 1 if before else 1) or (before and row.seq <= before.seq):
+        yield Damage(row.seq, "it does not follow on the record before it: records are missing")
     if not row.intact:
         yield Damage(row.seq, "its hash does not fit")
 

@@ -107,6 +107,10 @@ class Journal:
             raise self._damaged(f"records of stream {stream!r} are missing")
         return tuple(self._checked(r) for r in rows)
 
+    async def newest(self, stream: str, most: int) -> tuple[Recorded, ...]:
+        """The last `most` records of a stream, in order. Raises as `read` does."""
+        return await self.read(stream, max(0, self._standing.version(stream) - most))
+
     async def tail(self, after_seq: int = 0, limit: int = 1000, kinds: str = "") -> tuple[Recorded, ...]:
         """At most `limit` records after `after_seq` over all streams, in order; with `kinds` only those whose kind
         starts so."""

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from controller.errors import AlmaError, InvalidInput
-from controller.forges.forge import Comment, Forge, ForgeError, PullRequest, PullState
+from controller.forges.forge import Account, Comment, Forge, ForgeError, PullRequest, PullState, Standing
 from controller.operations import runs, scopes
-from controller.operations.access import Actor, Role, RoleRules, forge_actor, require
+from controller.operations.access import Actor, Role, RoleRules, require
 from controller.operations.asking import AskDesk
+from controller.operations.audit import Asked, audited
 from controller.operations.comment_reads import ReadDesk, scopes_of, stored_review
 from controller.operations.context import Context
 from controller.operations.proposals import ProposalDesk
+from controller.operations.rights import BEYOND_LIMITS, RIGHTS, require_right
 from controller.operations.rollback import RollbackDesk
-from controller.review.command_answer import Verb, VerbKind, done_answer, refused_answer, unknown_answer
+from controller.review.command_answer import VerbKind, done_answer, refused_answer, unknown_answer
 from controller.review.inert import prose
 from controller.runtime.command import VERBS, Command, parse_command
 from controller.runtime.records import IprRecord, RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
 from controller.telemetry import Metrics
+
+T = TypeVar("T")
+# Verb of a comment → the right it needs; those that only read need the role of a reader.
+OF_COMMENT = {
+    word: r.verb
+    for r in RIGHTS.values()
+    if r.acts and r.verb != BEYOND_LIMITS
+    for word in r.comment.split(", ")
+    if word
+}
+
+
+def role_for(verb: str) -> Role:
+    """What the author of a comment needs for its verb."""
+    return RIGHTS[OF_COMMENT[verb]].role if verb in OF_COMMENT else Role.READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +48,7 @@ class CommentDesk:
     rollbacks: RollbackDesk
     forge: Forge
     rules: RoleRules
+    actor_of: Callable[[Account, Standing], Actor]  # a comment's author, with their rights of this moment
     reads: ReadDesk
     proposals: ProposalDesk
     asking: AskDesk
@@ -45,15 +65,12 @@ class CommentDesk:
             self.metrics.count("alma_commands", command.verb, "refused")
             return refused_answer(command.verb, comment.author.login, command.wrong, marker)
         verb = VERBS[command.verb]
-        actor = forge_actor(self.forge.kind, comment.author, await self.forge.standing(comment.author))
+        actor = self.actor_of(comment.author, await self.forge.standing(comment.author))
         try:
-            self._require(actor, verb)
-            said = ""
-            if verb.name == "ask":
-                found = await self.asking.taken(command, record, pull, comment)
-                self._require(actor, VERBS[found.verb])
-                command, said = replace(command, verb=found.verb, args=found.args, text=""), found.said
-            body = await self._carried_out(command, record, pull, actor, marker)
+            meant, said = await self._meant(command, record, pull, comment, actor)
+            body = await self._audited(
+                meant, record, actor, lambda: self._carried_out(meant, record, pull, actor, marker)
+            )
         except AlmaError as e:
             if isinstance(e, ForgeError):
                 raise
@@ -63,8 +80,27 @@ class CommentDesk:
         self.metrics.count("alma_commands", verb.name, "answered")
         return body.replace(marker, f"{marker}\n\n{prose(said)}", 1) if said else body
 
-    def _require(self, actor: Actor, verb: Verb) -> None:
-        require(actor, self.rules, Role.READ if verb.kind is VerbKind.READ else Role.OPERATE, verb.name)
+    async def _meant(
+        self, command: Command, record: IprRecord, pull: PullRequest, comment: Comment, actor: Actor
+    ) -> tuple[Command, str]:
+        """The command itself; for `ask` the one its words are taken for, and what is said of that."""
+        if command.verb != "ask":
+            return command, ""
+        found = await self._audited(command, record, actor, lambda: self.asking.taken(command, record, pull, comment))
+        return replace(command, verb=found.verb, args=found.args, text=""), found.said
+
+    async def _audited(self, command: Command, record: IprRecord, actor: Actor, work: Callable[[], Awaitable[T]]) -> T:
+        """`work`, if the actor may; noted in the audit log (I46)."""
+        verb = VERBS[command.verb]
+        door = f"comment {record.repository}#{record.number}"
+        about = {"scope": " ".join(command.scopes), "of": " ".join(command.args)}
+        asked = Asked(actor, verb.name, door, record.repository, {k: v[:100] for k, v in about.items() if v})
+
+        async def carry_out() -> T:
+            require(actor, self.rules, role_for(verb.name), verb.name)
+            return await work()
+
+        return await audited(self.about.records.journal, asked, verb.kind is not VerbKind.READ, carry_out)
 
     async def _carried_out(
         self, command: Command, record: IprRecord, pull: PullRequest, actor: Actor, marker: str
@@ -120,7 +156,7 @@ class CommentDesk:
             raise InvalidInput(f"no plan here has the digest {command.args[0]}")
         review = await stored_review(self.about, record)
         if any(s.waits for s in review.scopes) if review else False:
-            require(actor, self.rules, Role.ADMIN, "confirm above the prune limits")
+            require_right(actor, self.rules, BEYOND_LIMITS)
         listed = tuple(x for r in record.reviewed for x in r.listed)
         await self.about.records.save("ipr.confirmed", replace(record, confirmed=listed, confirmed_by=actor.id))
         return f"Once merged, exactly the {len(listed)} listed changes run, as long as head and plan stay as they are."

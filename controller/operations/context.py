@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller.errors import InvalidInput
-from controller.operations.access import Actor, Role, RoleRules, require
+from controller.operations.access import Actor, RoleRules
+from controller.operations.rights import require_right
 from controller.runtime.clock import Clock
 from controller.runtime.executor import Executor
 from controller.runtime.records import Records, RunRecord, ScopeRecord
@@ -27,22 +28,22 @@ class Context:
         """The repository's, or those that let only its forge's people and root in."""
         return self.roles.get(repository, RoleRules())
 
-    async def scope(self, name: str, actor: Actor, needed: Role, verb: str) -> ScopeRecord:
+    async def scope(self, name: str, actor: Actor, verb: str) -> ScopeRecord:
         """The scope, if it is there and the actor may. Missing and forbidden look the same (I41)."""
         record = await self.records.get(ScopeRecord, name)
         if record is None:
             known = ", ".join(r.scope for r in await self.records.all(ScopeRecord)) or "none yet"
             raise InvalidInput(f"no scope {name}; known: {known}", hint="alma status shows them")
-        require(actor, self.rules(record.repository), needed, verb)
+        require_right(actor, self.rules(record.repository), verb)
         return record
 
-    async def run(self, run: str, actor: Actor, needed: Role, verb: str) -> RunRecord:
+    async def run(self, run: str, actor: Actor, verb: str) -> RunRecord:
         """The run by its id or the beginning of it. Raises InvalidInput when none or several fit."""
         fitting = await self.records.all(RunRecord, run)
         if len(fitting) != 1:
             why = "no run" if not fitting else f"{len(fitting)} runs begin with"
             raise InvalidInput(f"{why} {run}", hint="alma history shows them")
-        require(actor, self.rules(fitting[0].repository), needed, verb)
+        require_right(actor, self.rules(fitting[0].repository), verb)
         return fitting[0]
 
     def look(self, scope: str) -> None:

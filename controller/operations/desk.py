@@ -12,16 +12,20 @@ from typing import Any
 from controller.errors import InvalidInput
 from controller.operations import readings, runs, scopes
 from controller.operations.access import Actor
+from controller.operations.audit import Asked, audit_list, audited
 from controller.operations.context import Context
 from controller.operations.doctor import DoctorDesk
 from controller.operations.iprs import PullDesk
 from controller.operations.orphans import OrphanDesk
+from controller.operations.rights import RIGHTS
 from controller.operations.rollback import RollbackDesk
 from controller.plan.codec import to_json
+from controller.runtime.records import RunRecord, ScopeRecord
 
 Json = Any
 Args = Mapping[str, Json]
 Verb = Callable[[Actor, Args], Awaitable[Json]]
+_NOTED = ("scope", "run", "number", "revision", "digest", "confirm", "branch", "until")  # of the arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Desk:
     rollbacks: RollbackDesk | None = None
     orphans: OrphanDesk | None = None
     doctor: DoctorDesk | None = None
+    door: str = "socket"  # what the audit log says people came by
 
     async def call(self, actor: Actor, verb: str, args: Args) -> Json:
         """Carry out `verb`. Raises AlmaError; an unknown verb is InvalidInput."""
@@ -41,7 +46,19 @@ class Desk:
             raise InvalidInput(
                 f"{verb[:40]} is not answered here", hint="a running controller answers more: alma serve"
             )
-        return await table[verb](actor, args)
+        right = RIGHTS.get(verb.replace(".", " "))
+        if right is None:
+            return await table[verb](actor, args)
+        asked = Asked(actor, right.verb, self.door, await self._repository(args), _about(args))
+        return await audited(self.about.records.journal, asked, right.acts, lambda: table[verb](actor, args))
+
+    async def _repository(self, args: Args) -> str:
+        """Whose people may see that it was asked."""
+        if isinstance(named := args.get("repository"), str):
+            return named[:100]
+        run = await self.about.records.get(RunRecord, str(args.get("run")))
+        scope = await self.about.records.get(ScopeRecord, str(args.get("scope")))
+        return run.repository if run else scope.repository if scope else ""
 
     def _table(self) -> dict[str, Verb]:
         about = self.about
@@ -62,6 +79,7 @@ class Desk:
                 scopes.pause(about, who, _text(a, "scope"), _maybe(a, "reason") or "", _maybe(a, "until"))
             ),
             "resume": lambda who, a: _shown(scopes.resume(about, who, _text(a, "scope"))),
+            "audit.list": lambda who, a: audit_list(about, who, _number(a, "limit", 50), _maybe(a, "only")),
             "reconcile": lambda who, a: _shown(scopes.reconcile(about, who, _text(a, "scope"))),
         }
         return {**table, **self._with_git(), **self._with_forges(), **self._with_targets()}
@@ -104,6 +122,11 @@ class Desk:
             table["doctor"] = lambda who, a: doctor.examine(who)
             table["journal.verify"] = lambda who, a: doctor.verify(who)
         return table
+
+
+def _about(args: Args) -> dict[str, str]:
+    """What was asked of, in the words of those who know it; never what somebody wrote."""
+    return {k: str(args[k])[:100] for k in _NOTED if args.get(k) is not None}
 
 
 async def _pong() -> Json:

@@ -8,8 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from controller.journal.chain import ChainReport
-from controller.operations.access import Actor, Role, require
+from controller.operations.access import Actor
 from controller.operations.context import Context
+from controller.operations.rights import require_right
 from controller.plan.codec import to_json
 from controller.plan.resource import Part, Seen, Snapshot
 from controller.runtime.records import RepositoryRecord, RunRecord, ScopeRecord
@@ -48,7 +49,7 @@ class DoctorDesk:
         """`{"format": "alma.doctor/v1", "checks": […]}`. Needs the role operate on every repository."""
         scopes = await self.about.records.all(ScopeRecord)
         for repository in sorted({s.repository for s in scopes} | {""}):
-            require(actor, self.about.rules(repository), Role.OPERATE, "doctor")
+            require_right(actor, self.about.rules(repository), "doctor")
         runs = {r.run: r for r in await self.about.records.all(RunRecord)}
         checks = [*journal_checks(await self.about.records.journal.verify())]
         checks += [c for r in await self.about.records.all(RepositoryRecord) for c in _repository_checks(r)]
@@ -59,7 +60,7 @@ class DoctorDesk:
 
     async def verify(self, actor: Actor) -> Json:
         """The journal alone: `{"format": "alma.journal/v1", …}`."""
-        require(actor, self.about.rules(""), Role.OPERATE, "journal verify")
+        require_right(actor, self.about.rules(""), "journal verify")
         return report_json(await self.about.records.journal.verify())
 
     async def _target_checks(self, target: str, engine: Engine, scopes: tuple[ScopeRecord, ...]) -> list[Check]:

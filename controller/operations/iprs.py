@@ -9,8 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 from controller.errors import InvalidInput, RefusedByPolicy
 from controller.forges.forge import Account, Comment, Forge, PullRequest
 from controller.journal.projections import Document, Entry
-from controller.operations.access import Actor, Role, require
+from controller.operations.access import Actor
 from controller.operations.context import Context
+from controller.operations.rights import require_right
 from controller.plan.codec import from_json, to_json
 from controller.review.markdown import comment as review_comment
 from controller.review.plan_text import plan_text
@@ -44,14 +45,14 @@ class PullDesk:
         """Every pull request the forges tell of, newest first."""
         found = []
         for name, forge in self._chosen(repository).items():
-            require(actor, self.about.rules(name), Role.READ, "ipr list")
+            require_right(actor, self.about.rules(name), "ipr list")
             for pull in await forge.pulls():
                 found.append({"repository": name, **_pull(pull)})
         return {"format": "alma.iprs/v1", "iprs": found}
 
     async def show(self, actor: Actor, repository: str | None, number: int, full: bool) -> Json:
         """The pull request and what ALMA says on it; `full`: every change of every plan, nothing folded or cut."""
-        name, forge, pull = await self._one(actor, repository, number, Role.READ, "ipr show")
+        name, forge, pull = await self._one(actor, repository, number, "ipr show")
         record = await self.about.records.get(IprRecord, f"{name}/{number}")
         stored = await self.about.records.journal.document("review", f"{name}/{number}")
         review = from_json(Review, stored) if stored else None
@@ -73,14 +74,15 @@ class PullDesk:
     async def open(self, actor: Actor, repository: str | None, branch: str, title: str) -> Json:
         """A pull request of a branch that is already pushed."""
         name, forge = self._single(repository)
-        require(actor, self.about.rules(name), Role.OPERATE, "ipr open")
+        require_right(actor, self.about.rules(name), "ipr open")
         pull = await forge.open_pull(branch, title, f"Opened by {actor.shown}.")
+        await self._asked(actor, name, pull, "open")
         self._look(name, pull.number)
         return {"repository": name, **_pull(pull)}
 
     async def comment(self, actor: Actor, repository: str | None, number: int, body: str) -> Json:
         """A comment in the actor's own name; only where people of this machine are known to the forge."""
-        name, forge, _ = await self._one(actor, repository, number, Role.READ, "ipr comment")
+        name, forge, _ = await self._one(actor, repository, number, "ipr comment")
         if not isinstance(forge, Personal):
             raise RefusedByPolicy(
                 f"comments of {name} are written at its forge ({forge.kind})", hint="write it on the pull request"
@@ -90,7 +92,7 @@ class PullDesk:
         return {"repository": name, "number": number, "comment": written.id}
 
     async def approve(self, actor: Actor, repository: str | None, number: int) -> Json:
-        name, forge, pull = await self._one(actor, repository, number, Role.OPERATE, "ipr approve")
+        name, forge, pull = await self._one(actor, repository, number, "ipr approve")
         await self._asked(actor, name, pull, "approve")
         body = f"approved by {_named(actor)}"
         if isinstance(forge, Personal):
@@ -102,7 +104,7 @@ class PullDesk:
 
     async def merge(self, actor: Actor, repository: str | None, number: int) -> Json:
         """Merge if the head is still the one looked at now."""
-        name, forge, pull = await self._one(actor, repository, number, Role.OPERATE, "ipr merge")
+        name, forge, pull = await self._one(actor, repository, number, "ipr merge")
         await self._asked(actor, name, pull, "merge")
         if isinstance(forge, Personal):
             await forge.merge(number, pull.head_sha, _account(actor))
@@ -112,7 +114,7 @@ class PullDesk:
         return {"repository": name, "number": number, "merged": pull.head_sha}
 
     async def close(self, actor: Actor, repository: str | None, number: int) -> Json:
-        name, forge, pull = await self._one(actor, repository, number, Role.OPERATE, "ipr close")
+        name, forge, pull = await self._one(actor, repository, number, "ipr close")
         await self._asked(actor, name, pull, "close")
         await forge.close_pull(number)
         self._look(name, number)
@@ -124,6 +126,10 @@ class PullDesk:
         record = record or IprRecord(name, pull.number, state=pull.state)
         ask = f"{verb} of {pull.head_sha[:8]} by {_named(actor)}"
         asked = record if ask in record.asked else replace(record, asked=(*record.asked, ask)[-_ASKED_KEPT:])
+        if verb == "open" and actor.shown not in record.requested_by:
+            asked = replace(asked, requested_by=(*record.requested_by, actor.shown))
+        if verb == "approve":  # once more is another approval: for what the comment shows now
+            asked = replace(asked, approvals=tuple(a for a in record.approvals if a.account != actor.id))
         told = Entry("ipr.asked", {"by": actor.id, "verb": verb, "number": pull.number, "head": pull.head_sha})
         document = Document("ipr", record.key, to_json(asked))
         await self.about.records.journal.append(f"ipr:{record.key}", [told], [document])
@@ -142,10 +148,10 @@ class PullDesk:
         return next(iter(chosen.items()))
 
     async def _one(
-        self, actor: Actor, repository: str | None, number: int, role: Role, verb: str
+        self, actor: Actor, repository: str | None, number: int, verb: str
     ) -> tuple[str, Forge, PullRequest]:
         name, forge = self._single(repository)
-        require(actor, self.about.rules(name), role, verb)
+        require_right(actor, self.about.rules(name), verb)
         pull = await forge.pull(number)
         if pull is None:
             raise InvalidInput(f"{name} has no pull request {number}", hint="alma ipr list")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.errors import RefusedByPolicy
-from controller.operations.access import Actor, Role
+from controller.operations.access import Actor
 from controller.operations.context import Context
 from controller.operations.deploy import Standalone
 from controller.plan.codec import to_json
@@ -31,7 +31,7 @@ class OrphanDesk:
     async def destroy(self, actor: Actor, scope: str, confirm: str | None) -> Json:
         """Without `confirm`: the plan. With its digest: the run. Raises RefusedByPolicy for a scope that a repository
         still describes."""
-        record = await self.about.scope(scope, actor, Role.ADMIN, "destroy")
+        record = await self.about.scope(scope, actor, "destroy")
         if not record.orphaned:
             raise RefusedByPolicy(
                 f"scope {scope} is described by {record.repository}", hint="remove its entries there, and merge"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from controller.errors import InvalidInput
-from controller.operations.access import Actor, Role
+from controller.operations.access import Actor
 from controller.operations.context import Context
 from controller.runtime.records import Pin, RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
@@ -22,7 +22,7 @@ class RollbackDesk:
 
     async def rollback(self, actor: Actor, scope: str, revision: str | None, reason: str) -> ScopeRecord:
         """Pin `scope` to `revision` (None: the verified one before the present one). Raises InvalidInput."""
-        record = await self.about.scope(scope, actor, Role.OPERATE, "rollback")
+        record = await self.about.scope(scope, actor, "rollback")
         repository = self.source.repository(record.repository)
         if repository is None or repository.head is None:
             raise InvalidInput(f"scope {scope} has no repository here any more")

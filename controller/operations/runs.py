@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.errors import InvalidInput, RefusedByPolicy
-from controller.operations.access import Actor, Role
+from controller.operations.access import Actor
 from controller.operations.context import Context
+from controller.operations.rights import BEYOND_LIMITS
 from controller.operations.scopes import retry_scope
 from controller.runtime.records import RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
@@ -16,16 +17,22 @@ from controller.runtime.run_log import RunLog
 async def confirm(about: Context, actor: Actor, run: str, digest: str | None = None) -> RunRecord:
     """Let a waiting run go: its listed changes, and no others, are cleared. Above the prune limits this takes an
     admin. `digest` (or its beginning) makes sure that one means the same plan."""
-    record = await about.run(run, actor, Role.OPERATE, "confirm")
+    record = await about.run(run, actor, "confirm")
     if record.word is not RunWord.WAITING:
         raise InvalidInput(f"run {record.run} does not wait; it is {record.word}", hint="alma status")
     if record.over_budget:
-        await about.run(run, actor, Role.ADMIN, "confirm above the prune limits")
+        await about.run(run, actor, BEYOND_LIMITS)
     if digest and not record.digest.startswith(digest):
         raise RefusedByPolicy(
             f"run {record.run} has the digest {record.digest[:12]}, not {digest}", hint="look at its plan again"
         )
-    after = replace(record, confirmed=record.listed, confirmed_by=actor.id, confirmed_digest=record.digest)
+    after = replace(
+        record,
+        confirmed=record.listed,
+        confirmed_by=actor.id,
+        confirmed_name=actor.shown,
+        confirmed_digest=record.digest,
+    )
     await about.records.save("run.confirmed", after)
     about.look(record.scope)
     return after
@@ -33,7 +40,7 @@ async def confirm(about: Context, actor: Actor, run: str, digest: str | None = N
 
 async def cancel(about: Context, actor: Actor, run: str) -> RunRecord:
     """A waiting run ends; a running one is undone. The content is held in quarantine until it changes or `retry`."""
-    record = await about.run(run, actor, Role.OPERATE, "cancel")
+    record = await about.run(run, actor, "cancel")
     if record.word.ended:
         raise InvalidInput(f"run {record.run} is over: {record.word}", hint="alma rollback goes back to older content")
     if about.executor.cancel(record.run, actor.id):
@@ -57,14 +64,14 @@ async def retry(about: Context, actor: Actor, run_or_scope: str) -> ScopeRecord:
     """Lift what holds the scope of a run (or the scope itself) and try again."""
     if await about.records.get(ScopeRecord, run_or_scope):
         return await retry_scope(about, actor, run_or_scope)
-    record = await about.run(run_or_scope, actor, Role.OPERATE, "retry")
+    record = await about.run(run_or_scope, actor, "retry")
     return await retry_scope(about, actor, record.scope)
 
 
 async def unlock(about: Context, actor: Actor, run: str) -> ScopeRecord:
     """A person has looked at a parked run: the scope goes on, with its content still in quarantine."""
-    record = await about.run(run, actor, Role.ADMIN, "unlock")
-    scope = await about.scope(record.scope, actor, Role.ADMIN, "unlock")
+    record = await about.run(run, actor, "unlock")
+    scope = await about.scope(record.scope, actor, "unlock")
     if scope.parked != record.run:
         raise InvalidInput(f"run {record.run} is not what scope {scope.scope} is parked on", hint="alma status")
     after = replace(scope, parked=None, quarantine=(*scope.quarantine, record.fingerprint))

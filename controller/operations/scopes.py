@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 
 from controller.blueprint.units import duration_s
 from controller.errors import InvalidInput, RefusedByPolicy
-from controller.operations.access import Actor, Role
+from controller.operations.access import Actor
 from controller.operations.context import Context
 from controller.runtime.records import Pause, ScopeRecord
 
 
 async def pause(about: Context, actor: Actor, scope: str, reason: str, until: str | None) -> ScopeRecord:
     """Nothing is changed in the scope until `until` (a duration such as 2h, or an ISO time) or `resume`."""
-    record = await about.scope(scope, actor, Role.OPERATE, "pause")
+    record = await about.scope(scope, actor, "pause")
     if not reason.strip():
         raise InvalidInput("a pause needs a reason", hint='--reason "why"')
     ends = _until(until, about.clock.wall()) if until else None
@@ -26,7 +26,7 @@ async def pause(about: Context, actor: Actor, scope: str, reason: str, until: st
 
 async def resume(about: Context, actor: Actor, scope: str) -> ScopeRecord:
     """End a pause, a pin of `rollback`, and a standstill because heals were contested."""
-    record = await about.scope(scope, actor, Role.OPERATE, "resume")
+    record = await about.scope(scope, actor, "resume")
     after = replace(record, pause=None, pin=None, contested=False)
     await about.records.save("scope.resumed", after)
     about.look(scope)
@@ -36,7 +36,7 @@ async def resume(about: Context, actor: Actor, scope: str) -> ScopeRecord:
 async def reconcile(about: Context, actor: Actor, scope: str) -> ScopeRecord:
     """Look now, before everything else. Also accepts live objects that an empty journal knows nothing of, and a tracked
     branch that was rewritten."""
-    record = replace(await about.scope(scope, actor, Role.OPERATE, "reconcile"), rewritten="", accepted=True)
+    record = replace(await about.scope(scope, actor, "reconcile"), rewritten="", accepted=True)
     await about.records.save("scope.asked", record)
     about.look(scope)
     return record
@@ -44,7 +44,7 @@ async def reconcile(about: Context, actor: Actor, scope: str) -> ScopeRecord:
 
 async def retry_scope(about: Context, actor: Actor, scope: str) -> ScopeRecord:
     """Lift the quarantine of a scope, and try again. A parked one needs `unlock` first, which takes an admin."""
-    record = await about.scope(scope, actor, Role.OPERATE, "retry")
+    record = await about.scope(scope, actor, "retry")
     if record.parked:
         raise RefusedByPolicy(
             f"scope {scope} is parked: a person must look at what run {record.parked} left",

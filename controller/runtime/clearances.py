@@ -23,7 +23,7 @@ class MergedReviews:
     async def for_scope(self, record: ScopeRecord, revision: str) -> Sequence[Allowance]:
         """What merged pull requests listed for this scope, and what was confirmed on them."""
         allowances = []
-        for ipr, reviewed in await self._merged(record, revision):
+        for ipr, reviewed in await self.merged(record, revision):
             reference = f"{ipr.repository}#{ipr.number}"
             allowances.append(Allowance(ClearedBy.REVIEW, ipr.author, reference, frozenset(reviewed.listed)))
             if ipr.confirmed:
@@ -32,20 +32,20 @@ class MergedReviews:
 
     async def digests(self, record: ScopeRecord, revision: str) -> frozenset[str]:
         """Digests that were reviewed and merged."""
-        return frozenset(reviewed.digest for _, reviewed in await self._merged(record, revision))
+        return frozenset(reviewed.digest for _, reviewed in await self.merged(record, revision))
 
     async def pins(self, record: ScopeRecord, revision: str) -> Mapping[str, str]:
         """NAME:TAG → digest as the newest merged review resolved it."""
         pins: dict[str, str] = {}
-        for _, reviewed in await self._merged(record, revision):
+        for _, reviewed in await self.merged(record, revision):
             pins.update(reviewed.pins)
         return pins
 
     async def pulls(self, record: ScopeRecord, revision: str) -> tuple[int, ...]:
         """Numbers of the pull requests that `revision` brings in, oldest first."""
-        return tuple(ipr.number for ipr, _ in await self._merged(record, revision))
+        return tuple(ipr.number for ipr, _ in await self.merged(record, revision))
 
-    async def _merged(self, record: ScopeRecord, revision: str) -> list[tuple[IprRecord, Reviewed]]:
+    async def merged(self, record: ScopeRecord, revision: str) -> list[tuple[IprRecord, Reviewed]]:
         """Reachable from `revision` and not from the last good one, by number."""
         found = []
         for ipr in await self._records.where(IprRecord, f"{record.repository}/", self._may_count(record)):

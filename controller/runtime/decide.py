@@ -32,6 +32,8 @@ class ScopePolicy:
     gate: Gate = Gate.DESTRUCTIVE
     prune: PruneLimits = PruneLimits()
     windows: tuple[Window, ...] = ()
+    approvals: int = 0  # how many people other than who wrote it (I3)
+    owners: tuple[tuple[str, tuple[str, ...]], ...] = ()  # pattern of paths → teams or logins, one of whom approves
     self_heal: bool = True
     depends_on: tuple[str, ...] = ()
 
@@ -46,6 +48,7 @@ class Circumstances:
     observe_only: str = ""  # why nothing may be applied at all (`--observe`, a read-only target)
     unready: str = ""  # a scope it depends on that is not synced and healthy at this revision
     owns_before_journal: bool = False  # live marks, and a journal that knows nothing of them
+    unapproved: str = ""  # which approvals are missing (I3)
     heal_delay: str = ""  # healing again so soon is held back (I18)
 
 
@@ -142,6 +145,8 @@ def _deploy(plan: Plan, record: ScopeRecord, policy: ScopePolicy, about: Circums
     if about.unready:
         return Decision(Verdict.WAIT, plan, about.unready, "", WaitsFor.SCOPE)
     too_much = over_budget(plan, policy.prune)
+    if about.unapproved:
+        return _confirm(plan, plan.changes, about.unapproved, bool(too_much))
     if too_much and not _all_cleared_by_hand(plan, about.allowances):
         return _confirm(plan, plan.changes, too_much, True)
     seen = {*about.reviewed_digests, *(a.digest for a in about.allowances if a.digest)}

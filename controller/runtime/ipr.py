@@ -13,10 +13,14 @@ from typing import Protocol
 
 import structlog
 
+from controller.errors import InvalidInput
 from controller.forges.forge import (
+    Annotating,
+    Annotation,
     Comment,
     Forge,
     ForgeError,
+    ForgeRefused,
     Permission,
     PullRequest,
     PullState,
@@ -28,11 +32,13 @@ from controller.forges.marker import bears
 from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
 from controller.plan.limits import Listed
+from controller.review.annotations import notes
 from controller.review.command_answer import refused_answer
 from controller.review.finding import Severity
 from controller.review.markdown import rendered
-from controller.review.report import Review, RunProgress
+from controller.review.report import Review, RunProgress, Verdict, findings_text
 from controller.review.statuses import statuses
+from controller.runtime.approving import seen_now
 from controller.runtime.clearances import at_merge
 from controller.runtime.clock import Clock
 from controller.runtime.command import Command, parse_command
@@ -103,6 +109,7 @@ class Iprs:
             merge_sha=pull.merge_sha,
             stamp=pull.updated,
         )
+        record = await self._approvals_seen(record)
         if pull.state is PullState.MERGED:
             record = at_merge(record, pull)
         record = await self._answer_commands(record, pull)
@@ -122,6 +129,7 @@ class Iprs:
             self._repository, pull, await self._trusted(pull), self._clock.wall().date()
         )
         if _other_plan(record, pull, judged):
+            record = await self._approvals_seen(record)  # those of the last moment are for what was shown
             record = replace(record, confirmed=(), confirmed_by="")  # given for what is no longer there (I3)
         record = replace(record, head_sha=pull.head_sha, base_sha=self._repository.head or "")
         record = replace(record, final=False, final_at="", runs=())
@@ -131,6 +139,17 @@ class Iprs:
             self._metrics.observe("alma_ipr_review_duration_seconds", self._clock.now_s() - began_s)
         self._show(judged)
         return 15.0 if any(s.unreadable for s in judged.review.scopes) else 600.0
+
+    async def _approvals_seen(self, record: IprRecord) -> IprRecord:
+        """Binds each approval to the plan that stood in the comment when it was given (I3)."""
+        assert self._repository.head is not None, "a repository is looked at before its pull requests"
+        try:
+            policy = (await self._repository.config(self._repository.head)).policy.approvals
+        except InvalidInput:
+            return record
+        if not policy.required and not policy.owners:
+            return record
+        return seen_now(record, await self._forge.approvals(record.number))
 
     async def _is_being_merged(self, record: IprRecord, pull: PullRequest) -> bool:
         """A forge moves the branch before it calls the pull request merged. A review made in between would find
@@ -230,7 +249,20 @@ class Iprs:
             status = Status(line.context, StatusState(line.state), line.description)
             await self._forge.write_status(record.head_sha, status)
         await self._save(record)
+        if judged:
+            await self._annotate(record, review)
         return record
+
+    async def _annotate(self, record: IprRecord, review: Review) -> None:
+        """Notes at the lines, where the forge shows such: beside what was said already, so a no stops nothing."""
+        if not isinstance(self._forge, Annotating):
+            return
+        told = [Annotation(*note) for note in notes(review)]
+        summary = f"{findings_text(review)}; the whole review is in the comment."
+        try:
+            await self._forge.annotate(record.head_sha, summary, review.verdict is Verdict.BLOCKED, told)
+        except ForgeRefused as e:
+            _log.warning("notes at the lines were refused", number=record.number, reason=str(e))
 
     def _marker(self, record: IprRecord) -> str:
         return f"<!-- alma:{self._install}:{record.repository}:{record.number} -->"
@@ -285,8 +317,9 @@ class Iprs:
 
     async def _save(self, record: IprRecord, review: Review | None = None) -> None:
         known = await self._records.get(IprRecord, record.key)
-        if known and known.asked != record.asked:
-            record = replace(record, asked=known.asked)  # by a person, since this look began
+        if known and (known.asked, known.requested_by) != (record.asked, record.requested_by):
+            # By a person, since this look began.
+            record = replace(record, asked=known.asked, requested_by=known.requested_by)
         if known and known.state == PullState.MERGED and record.state == PullState.OPEN:
             # Merged while it was reviewed, and noted by the look at its repository: what a merge clears is not lost.
             record = replace(record, state=known.state, merge_sha=known.merge_sha)

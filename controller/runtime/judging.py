@@ -29,6 +29,12 @@ class Clearances(Protocol):
     async def pulls(self, record: ScopeRecord, revision: str) -> tuple[int, ...]: ...
 
 
+class Approvals(Protocol):
+    """Whether enough people approved (I3)."""
+
+    async def lacking(self, record: ScopeRecord, head: ScopeHead, plan: Plan, waiting: RunRecord | None) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Serving:
     """How this controller serves: `observe_only` says why nothing may be applied, per target read-only likewise."""
@@ -50,12 +56,13 @@ class Judging:
         records: Records,
         source: Source,
         clearances: Clearances,
+        approvals: Approvals,
         serving: Serving,
         heals: HealBudget,
         clock: Clock,
     ) -> None:
         self._records, self._source, self._clearances = records, source, clearances
-        self._serving, self._heals, self._clock = serving, heals, clock
+        self._approvals, self._serving, self._heals, self._clock = approvals, serving, heals, clock
 
     async def pins(self, record: ScopeRecord, head: ScopeHead) -> Mapping[str, str]:
         """NAME:TAG → digest as the merged reviews resolved it."""
@@ -74,6 +81,8 @@ class Judging:
                     waiting.confirmed_digest,
                 ),
             )
+        heals = is_heal(planned.plan, record)
+        settled = heals or not planned.plan.changes
         about = Circumstances(
             now=self._clock.wall(),
             allowances=allowances,
@@ -81,7 +90,8 @@ class Judging:
             observe_only=self._serving.locks(planned.plan),
             unready=await self._unready(record, head),
             owns_before_journal=self._before_journal(record, planned),
-            heal_delay=self._heals.held_back(record) if is_heal(planned.plan, record) else "",
+            unapproved="" if settled else await self._approvals.lacking(record, head, planned.plan, waiting),
+            heal_delay=self._heals.held_back(record) if heals else "",
         )
         return decide(planned.plan, record, head.policy, about)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from controller.blueprint.value import Output
+from controller.forges.forge import Approval
 from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
 from controller.plan.health import HealthState, SyncState
@@ -151,6 +152,7 @@ class RunRecord:
     pulls: tuple[int, ...] = ()
     confirmed_by: str = ""
     confirmed: tuple[Listed, ...] = ()
+    confirmed_name: str = ""  # what `confirmed_by` is called
     confirmed_digest: str = ""  # of the plan that was confirmed; the present one may differ since
     over_budget: bool = False
     superseded_by: str = ""
@@ -160,6 +162,20 @@ class RunRecord:
     @property
     def key(self) -> str:
         return self.run
+
+
+@dataclass(frozen=True, slots=True)
+class SeenApproval:
+    """An approval as it was when it was first seen. `plan` stands for what the comment showed then; empty: another
+    head."""
+
+    account: str
+    head: str
+    stamp: str
+    plan: str
+
+    def is_of(self, approval: Approval) -> bool:
+        return (self.account, self.head, self.stamp) == (approval.account.id, approval.head_sha, approval.stamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +211,8 @@ class IprRecord:
     confirmed: tuple[Listed, ...] = ()  # I17: given before the merge
     confirmed_by: str = ""
     asked: tuple[str, ...] = ()  # what people of this machine had done at the forge in our name
+    requested_by: tuple[str, ...] = ()  # people of this machine who had it opened: as good as its author (I3)
+    approvals: tuple[SeenApproval, ...] = ()
     runs: tuple[str, ...] = ()
     final: bool = False
     final_at: str = ""  # ISO, UTC: since when its last word is said

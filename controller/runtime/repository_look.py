@@ -78,7 +78,8 @@ class RepositoryLook:
             return replace(record, head=head, problem=str(e))
         taken = await self._taken(config)
         own = replace(config, scopes=tuple(s for s in config.scopes if s.name not in taken))
-        names = await self._scopes(own, head, record, rewritten)
+        other_rules = await self._other_rules(record.head, config)
+        names = await self._scopes(own, head, record, rewritten, other_rules=other_rules)
         after = replace(record, head=head, scopes=names, taken=tuple(taken), problem="; ".join(taken.values()))
         await self._note(after)
         return after
@@ -92,6 +93,15 @@ class RepositoryLook:
         _log.warning("the tracked branch was rewritten", repository=self._source.name, was=previous, now=head)
         return f"the tracked branch was rewritten: {previous[:10]} is not in its history any more"
 
+    async def _other_rules(self, previous: str | None, config: Repository) -> bool:
+        """Whether the policy is not what it was: each scope is then looked at, for what comes later is judged by it."""
+        if not previous or not await self._source.mirror.has(previous):
+            return False
+        try:
+            return (await self._source.config(previous)).policy != config.policy
+        except InvalidInput:
+            return True
+
     async def _taken(self, config: Repository) -> dict[str, str]:
         """Scope → why it is not this repository's, in the order of their names."""
         taken = {}
@@ -102,7 +112,9 @@ class RepositoryLook:
                 taken[name] = why
         return taken
 
-    async def _scopes(self, config: Repository, head: str, record: RepositoryRecord, rewritten: str) -> tuple[str, ...]:
+    async def _scopes(
+        self, config: Repository, head: str, record: RepositoryRecord, rewritten: str, *, other_rules: bool
+    ) -> tuple[str, ...]:
         """Remember every scope of `config`; look at those whose content is not what was verified last."""
         for scope in config.scopes:
             known = await self._records.get(ScopeRecord, scope.name)
@@ -113,7 +125,8 @@ class RepositoryLook:
             if rewritten and known.good_tree and content != known.good_tree:
                 known = replace(known, rewritten=rewritten)
                 await self._records.save("scope.rewritten", known)
-            if content != known.good_tree or known.run or known.waiting or known.orphaned or not self._known:
+            moved = other_rules or content != known.good_tree or not self._known
+            if moved or known.run or known.waiting or known.orphaned:
                 self._queue.add(f"scope:{scope.name}", Priority.WEBHOOK)
             if known.run:
                 self._nudge(known.run)

@@ -98,6 +98,8 @@ class Reviewing:
         scopes = [await self._scope(ground, s, new, trusted, today) for s, new in touched]
         if problem:
             scopes.append((problem, None))
+        if owner and (unsigned := await repository.unsigned(base, head)):
+            scopes.append((ScopeReview("signatures", refused=unsigned), None))
         return await self._whole(ground, head, scopes)
 
     def _conflicts(self, base: str, pull: PullRequest, paths: Sequence[str]) -> Judged:
@@ -184,7 +186,7 @@ class Reviewing:
             fail_on=None if policy.audit.fail_on == "never" else Severity(policy.audit.fail_on),
             budget=within_budget(costs, budget) if budget else None,
             commands=_commands(scopes),
-            footer=_unknown_frameworks(ground.config),
+            footer=" ".join(t for t in (_approvals_needed(ground.config), _unknown_frameworks(ground.config)) if t),
         )
         review = replace(review, narrative=await self._narrator.narrate(review))
         return Judged(review, tuple(r for _, r in scopes if r))
@@ -199,6 +201,17 @@ async def book_of(repository: RepositorySource, base: str, config: Repository) -
     """The prices of a commit over the default ones. Raises InvalidInput."""
     text = await repository.prices(base, config)
     return default_book() if text is None else read_prices(text, config.prices or "prices.yaml", default_book())
+
+
+def _approvals_needed(config: Repository) -> str:
+    approvals = config.policy.approvals
+    owned = f", and by its owners below {', '.join(approvals.owners)}" if approvals.owners else ""
+    if not approvals.required and not owned:
+        return ""
+    return (
+        f"Deploying needs {approvals.required} approvals of this head and this plan by people who neither wrote it nor"
+        f" asked for it{owned}."
+    )
 
 
 def _unknown_frameworks(config: Repository) -> str:

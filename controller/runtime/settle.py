@@ -275,6 +275,7 @@ def _confirmed_as(before: RunRecord, run: RunRecord) -> RunRecord:
         run,
         confirmed=before.confirmed,
         confirmed_by=before.confirmed_by,
+        confirmed_name=before.confirmed_name,
         confirmed_digest=before.confirmed_digest,
     )
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -19,18 +20,21 @@ from controller.blueprint.attached import own_files
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
 from controller.blueprint.loader import LoadedScope, ParsedBlueprint, check_sizes, load_scope, parse_blueprint
 from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeConfig, blueprint_files, load_repository
-from controller.errors import AlmaError, InvalidInput, Problem, Unreachable
+from controller.errors import AlmaError, InvalidInput, Problem, RefusedByPolicy, Unreachable
 from controller.git.repository import Mirror
+from controller.git.signature import Signers
 from controller.plan.codec import to_json
 from controller.plan.resource import Allow
 from controller.runtime.attaching import Attaching
+from controller.runtime.decide import ScopePolicy
 from controller.runtime.parse_worker import ParseWorker
 from controller.runtime.planning import Wanted
 from controller.runtime.records import ScopeRecord
 from controller.runtime.scope_head import ScopeHead
-from controller.runtime.scope_policy import policy_of
+from controller.runtime.scope_policy import at_least, policy_of
 
 _KEPT = 2_000
+_VERSIONS_MAX = 50  # of alma.yaml between two deploys, newest first
 _SUFFIXES = (".yaml", ".yml", ".json")
 TREE = "tree:"  # before the id of a tree that is no commit's: a merge preview
 T = TypeVar("T")
@@ -61,6 +65,14 @@ class Granted:
     allow: Allow
 
 
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """Whose commits one repository takes, and what day it is."""
+
+    signers: Signers
+    today: Callable[[], date]
+
+
 class RepositorySource:
     """One repository: its mirror, its `alma.yaml` at any commit, its scopes' content."""
 
@@ -72,9 +84,11 @@ class RepositorySource:
         default_scope: str = "default",
         worker: ParseWorker | None = None,
         attaching: Attaching | None = None,
+        signing: Signing | None = None,
+        approvals: int = 0,
     ) -> None:
         self.name, self.mirror, self.granted, self._worker = name, mirror, granted, worker
-        self._attaching = attaching
+        self._attaching, self._signing, self.approvals = attaching, signing, approvals
         self.head: str | None = None  # of the tracked branch, at the last look
         self._default_scope = default_scope
         self._configs: _Kept[Repository] = _Kept(50)
@@ -114,6 +128,16 @@ class RepositorySource:
         if config.prices is None:
             return None
         return await self._file(revision, config.prices)
+
+    async def unsigned(self, since: str | None, until: str) -> str:
+        """Why the commits from `since` (None: the first) to `until` may not be deployed, with the next step; empty
+        where all are signed, or need not be (I47)."""
+        if self._signing is None:
+            return ""
+        bases, today = [since] if since else [], self._signing.today()
+        why = await self.mirror.signature_refusal(self._signing.signers, bases, until, today)
+        step = f"sign it and push again, or vouch for it on the server: repositories.{self.name}.signatures"
+        return f"{why}: {step}" if why else ""
 
     def targets(self, scope: ScopeConfig) -> Mapping[str, tuple[str, ...]]:
         """Engine → targets of the scope, all of them granted. Raises InvalidInput for one that is not."""
@@ -203,6 +227,9 @@ class GitSource:
         if repository.head is None:
             # Not read yet is not gone (I9).
             raise Unreachable(f"repository {repository.name} was not read yet", hint="its remote is tried again")
+        unsigned = await repository.unsigned(record.good_revision, repository.head)
+        if unsigned:
+            return await self._untrusted(repository, record, RefusedByPolicy(unsigned))
         try:
             config = await repository.config(repository.head)
         except InvalidInput as e:
@@ -213,10 +240,46 @@ class GitSource:
         revision, pinned = repository.head, False
         if record.pin and record.pin.held_tree == await repository.content_id(repository.head, scope):
             revision, pinned = record.pin.revision, True
-        return await self._head(repository, config, scope, revision, pinned)
+        head = await self._head(repository, config, scope, revision, pinned)
+        before = await self._policies_before(repository, record)
+        return replace(head, policy=at_least(head.policy, before, repository.approvals))
+
+    async def _policies_before(self, repository: RepositorySource, record: ScopeRecord) -> list[ScopePolicy]:
+        """What alma.yaml said of the scope in each of its versions since it was deployed last, and then: that one is
+        the last."""
+        good, head = record.good_revision, repository.head
+        if good is None or head is None or good == head:
+            return []
+        since = await repository.mirror.log(REPOSITORY_FILE, good, head, _VERSIONS_MAX)
+        found = []
+        for revision in (*(c.id for c in since), good):
+            try:
+                config = await repository.config(revision)
+            except InvalidInput:
+                continue
+            scope = config.scope(record.scope)
+            found += [policy_of(config, scope)] if scope else []
+        return found
+
+    async def _untrusted(
+        self, repository: RepositorySource, record: ScopeRecord, problem: RefusedByPolicy
+    ) -> ScopeHead | None:
+        """The head holds what nobody signed: not even its alma.yaml is read. A rollback among what was signed goes on,
+        and the last good state says how to heal."""
+        assert repository.head is not None, "checked by the caller"
+        good = record.good_revision
+        if good is None:
+            return ScopeHead(
+                record.scope, repository.name, record.path, repository.head, "", ScopePolicy(), problem=problem
+            )
+        config = await repository.config(good)
+        scope = config.scope(record.scope)
+        if record.pin and scope and not await repository.unsigned(good, record.pin.revision):
+            return await self._head(repository, config, scope, record.pin.revision, True)
+        return await self._unreadable(repository, record, problem)
 
     async def _unreadable(
-        self, repository: RepositorySource, record: ScopeRecord, problem: InvalidInput
+        self, repository: RepositorySource, record: ScopeRecord, problem: InvalidInput | RefusedByPolicy
     ) -> ScopeHead | None:
         """alma.yaml at the head is broken: the last good one still says how to heal, nothing else runs."""
         assert repository.head is not None, "checked by the caller"

@@ -84,10 +84,7 @@ def test_the_default_policy_is_the_documented_one() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (
-            "version: 1\nscopes: [{name: a, path: .}]\npolicy: {approvals: {required: 1}}",
-            "required approvals are not available yet",
-        ),
+        ("version: 1\nscopes: [{name: a, path: .}]\npolicy: {approvals: {required: -1}}", "approvals.required"),
         ("scopes: [{name: a, path: .}]", "alma.yaml:1:1: version: is required"),
         ("version: 2\nscopes: [{name: a, path: .}]", "alma.yaml:1:10: version: must be 1"),
         ("version: 1\nscopes: []", "alma.yaml:2:1: scopes: write at least one scope"),

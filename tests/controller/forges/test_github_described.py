@@ -8,12 +8,12 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from controller.forges.forge import Forge, ForgeBinding
+from controller.forges.forge import Annotating, Annotation, Forge, ForgeBinding
 from controller.forges.github import GitHubForge
 from tests.controller.forges.conformance import ForgeConformance
 from tests.controller.forges.every_deed import every_deed
 from tests.controller.forges.fake_host import FakeHost
-from tests.controller.forges.github_server.installed import AppServer
+from tests.controller.forges.github_server.installed import MINIMUM, AppServer
 from tests.controller.forges.github_server.server import GitHubServer
 from tests.controller.forges.host import ForgeHost
 from tests.controller.forges.openapi import OpenApi, Undescribed, github_api
@@ -57,10 +57,16 @@ async def test_every_deed_is_described(api: OpenApi, report_n: Report) -> None:
     await every_deed(forge, server)
     app = AppServer()
     assert (await opens(api, app, operations)(app.binding()).about()).missing == ()
+    checks = AppServer({**MINIMUM, "checks": "write"})
+    annotating = opens(api, checks, operations)(checks.binding())
+    assert isinstance(annotating, Annotating)
+    many = [Annotation("prod/shop.yaml", n + 1, "warning", "finding", "mend it") for n in range(60)]
+    await annotating.annotate(next(iter(checks.commits)), "60 findings", True, many)
+    assert len(checks.check_runs[0]["output"]["annotations"]) == 60
     server.protection = {"url": "https://git.example"}
     await every_deed(forge, server)
     report_n("github operations", len(operations))
-    assert len(operations) >= 25
+    assert len(operations) >= 28
 
 
 def test_the_judge_refuses_what_is_not_described(api: OpenApi) -> None:

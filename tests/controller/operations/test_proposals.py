@@ -55,9 +55,9 @@ async def test_optimize_pushes_a_commit_that_saves_the_share_and_is_reviewed(
     golden("answers", "optimize.md", text.replace(commit[:12], "<commit>") + "\n")
     assert git(repo.remote, "rev-parse", f"{commit}^") == before and tip(repo, "main") == main
     assert git(repo.remote, "diff", "--name-only", before, commit) == SHOP
-    assert "Asked for by local:os:root on pull request 1." in git(repo.remote, "log", "-1", "--format=%B", commit)
+    assert "Asked for by os:root on pull request 1." in git(repo.remote, "log", "-1", "--format=%B", commit)
     review = await home.comment(1)
-    assert commit in review and "optimize as" in review and "by root `(local:os:root)`" in review
+    assert commit in review and "optimize as" in review and "by root `(os:root)`" in review
     assert (await home.ipr(1)).head_sha == commit
     assert "30.10 EUR" in text and "30.10 EUR" in review
     report_n("E13 proposals", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import httpx2
 
@@ -12,6 +13,7 @@ from tests.controller.forges.api import NotFound, conditional, dispatched
 from tests.controller.forges.fake_forge import SECRET, TOKEN, VirtualClock
 from tests.controller.forges.fake_repository import FakeRepository
 from tests.controller.forges.github_server.app import APP_ROUTES, AppRegistration
+from tests.controller.forges.github_server.check_routes import CHECK_ROUTES
 from tests.controller.forges.github_server.refusals import refusal
 from tests.controller.forges.github_server.routes import ROUTES
 from tests.controller.forges.github_server.setup_routes import SETUP_ROUTES
@@ -38,6 +40,7 @@ class GitHubServer(FakeRepository):
         self.scopes: str | None = None  # of a classic token
         self.app: AppRegistration | None = None
         self.protection: dict[str, object] | None = None
+        self.check_runs: list[dict[str, Any]] = []
         self.writes_s: list[float] = []
         self.url = f"https://git.example/api/v3/repos/{full_name}"
 
@@ -70,7 +73,7 @@ class GitHubServer(FakeRepository):
         if limited:
             return limited
         try:
-            found = dispatched(self, (*ROUTES, *APP_ROUTES, *SETUP_ROUTES), request, short, query)
+            found = dispatched(self, (*ROUTES, *APP_ROUTES, *SETUP_ROUTES, *CHECK_ROUTES), request, short, query)
         except NotFound:
             found = None
         return conditional(request, found or refusal(404, "Not Found"))
