@@ -73,6 +73,7 @@ class LiveRun:
         self._engines, self._log, self.sealer, self.clock = engines, log, sealer, clock
         self.bounds, self.fence, self.hooks = bounds, fence, hooks
         self.moved = asyncio.Event()
+        self.events: list[Event] = []  # all that are durable, in their order
         self._state: RunState | None = None
         self._writing = asyncio.Lock()
         self._waiting: list[tuple[Event, asyncio.Future[None]]] = []
@@ -95,7 +96,7 @@ class LiveRun:
         state: RunState | None = None
         for event in events:
             state, _ = advance(state, event)
-        self._state = state
+        self._state, self.events = state, list(events)
         self.hooks.progressed(self.state, events)
 
     async def emit(self, event: Event) -> None:
@@ -124,6 +125,7 @@ class LiveRun:
             raise
         for event, heard in batch:
             self._state, _ = advance(self.state, event)
+            self.events.append(event)
             if not heard.done():
                 heard.set_result(None)
         self.hooks.progressed(self.state, events)
