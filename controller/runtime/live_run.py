@@ -15,7 +15,7 @@ from controller.runtime.clock import Clock
 from controller.runtime.guarded import Guarded
 from controller.runtime.run import Begun, Event, OpRef, RunState, Work
 from controller.runtime.run_log import RunLog
-from controller.runtime.run_machine import advance
+from controller.runtime.run_machine import advance, replayed
 from engines.engine import Engine, Seal, Unclear, Values
 
 T = TypeVar("T")
@@ -93,10 +93,7 @@ class LiveRun:
         if not events:
             await self._log.append(begun.run, [begun])
             events = (begun,)
-        state: RunState | None = None
-        for event in events:
-            state, _ = advance(state, event)
-        self._state, self.events = state, list(events)
+        self._state, self.events = replayed(events), list(events)
         self.hooks.progressed(self.state, events)
 
     async def emit(self, event: Event) -> None:

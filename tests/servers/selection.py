@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.servers import debian_base, dockerd, gitea, kubernetes, prometheus, published, registry
+from tests.servers import debian_base, dockerd, gitea, kubernetes, prometheus, published, registry, temporal
 from tests.servers.descriptions import GITHUB_API, GITHUB_WEBHOOKS, GITLAB_API, missing_of
 
 Why = str
@@ -25,6 +25,7 @@ NEEDS: dict[str, Callable[[], Why | None]] = {
     "prometheus": prometheus.missing,
     "published": published.missing,
     "registry": registry.missing,
+    "temporal": temporal.missing,
 }
 _OF_FIXTURE = {"docker_daemon": "docker", "docker_host": "docker", "cluster": "kubernetes"} | {
     name: name for name in NEEDS
