@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -144,6 +145,8 @@ class TemporalExecutor:
             task_queue=self._where.task_queue,
             workflows=[RunWorkflow],
             activities=self._activities.all(),
+            # So long a server waits for the process that had the workflow in mind before it asks another.
+            sticky_queue_schedule_to_start_timeout=timedelta(seconds=self._where.heartbeat_timeout),
         )
         await worker.run()
 

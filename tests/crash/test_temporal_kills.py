@@ -15,10 +15,10 @@ pytestmark = [pytest.mark.crash, pytest.mark.temporal, pytest.mark.timeout(900)]
 
 Report = Callable[..., None]
 # A point takes seconds here: the server waits for a heartbeat before it gives the work to another worker.
-STRIDE = 13
+STRIDE = 19
 
 
-@pytest.mark.parametrize("first", (2, 8))
+@pytest.mark.parametrize("first", (2,))
 def test_a_kill_at_any_boundary_leaves_no_trace(
     first: int, zygote: Zygote, temporal: TemporalServer, report_n: Report
 ) -> None:
