@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import structlog
@@ -16,7 +17,7 @@ from controller.journal.lease import Leases, lock_state
 from controller.journal.lock import FileLock
 from controller.redact import Redactor
 from controller.runtime.clock import Clock
-from controller.runtime.executor import LocalExecutor
+from controller.runtime.executor import Executor, LocalExecutor
 from controller.runtime.live_run import Bounds
 from controller.runtime.planning import Planning
 from controller.runtime.records import Records
@@ -45,7 +46,7 @@ class Install:
     leases: Leases
     records: Records
     log: RunLog
-    executor: LocalExecutor
+    executor: Executor
     planning: Planning
     secrets: InstallSecrets
     key: Key
@@ -55,6 +56,7 @@ class Install:
     lock: FileLock
 
     async def close(self) -> None:
+        await self.executor.close()
         await self.targets.close()
         await self.journal.close()
         self.lock.release()
@@ -91,7 +93,7 @@ async def open_install(
         leases=await Leases.start(lock, journal, clock.now_s),
         records=Records(journal),
         log=log,
-        executor=LocalExecutor(targets.engines, log, targets.key.sealer, clock, _bounds(settings)),
+        executor=_executor(settings, targets, log, clock),
         planning=targets.planning,
         secrets=targets.secrets,
         key=targets.key,
@@ -100,6 +102,17 @@ async def open_install(
         clock=clock,
         lock=lock,
     )
+
+
+def _executor(settings: Settings, targets: Targets, log: RunLog, clock: Clock) -> Executor:
+    parts = (targets.engines, log, targets.key.sealer, clock, _bounds(settings))
+    if settings.executor.temporal is None:
+        return LocalExecutor(*parts)
+    # Its library is loaded only where it is configured: no other command should wait for it.
+    made: Executor = import_module("controller.temporal.executor").TemporalExecutor(
+        *parts, settings.executor.temporal, targets.id
+    )
+    return made
 
 
 def _log_defect(target: str) -> None:

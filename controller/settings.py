@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_serializer
 
 from controller.blueprint.document import read_document
 from controller.blueprint.node import Node, plain
@@ -144,6 +144,31 @@ class KeepSettings(Strict):
     runs: Annotated[int, Field(ge=1, le=100_000)] = 100  # newest of each scope, however old
 
 
+class TemporalSettings(Strict):
+    """The server that keeps where each run is. A worker that is silent for `heartbeat_timeout` has lost its work."""
+
+    address: Annotated[str, Field(pattern=r"^[^\s/]+:\d+$")]
+    namespace: Annotated[str, Field(min_length=1)] = "default"
+    task_queue: Annotated[str, Field(min_length=1)] = "alma"
+    heartbeat_timeout: Seconds = 10
+
+
+class ExecutorSettings(Strict):
+    """What carries out a run: this process alone, or this process as a worker of Temporal."""
+
+    temporal: TemporalSettings | None = None
+
+    @model_serializer
+    def _as_written(self) -> Any:
+        return "local" if self.temporal is None else {"temporal": self.temporal}
+
+
+def _executor(value: object) -> object:
+    if isinstance(value, str) and value != "local":
+        raise ValueError("must be local, or a map: temporal: {address: HOST:PORT}")
+    return {} if value == "local" else value
+
+
 class Settings(Strict):
     """The whole file."""
 
@@ -162,7 +187,7 @@ class Settings(Strict):
     llm: ModelSettings | None = None
     key_file: str | None = None
     journal: str | None = None
-    executor: Literal["local"] = "local"
+    executor: Annotated[ExecutorSettings, BeforeValidator(_executor)] = ExecutorSettings()
 
     def secret_refs(self) -> frozenset[str]:
         """Every reference this configuration uses itself: no blueprint may."""
@@ -255,7 +280,7 @@ def _read(file: Path | None) -> tuple[Node | None, dict[str, Any]]:
 
 def _parsed(name: str, path: str, text: str) -> object:
     """A value from the environment: JSON for maps and lists, a number where one is meant, else text."""
-    if path in _STRUCTURED:
+    if path in _STRUCTURED or (path == "executor" and text.startswith("{")):
         try:
             return _tuples(json.loads(text, parse_float=Decimal))
         except ValueError as e:

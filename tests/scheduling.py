@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-_DIVIDED = "test_kills.py"  # the name of every kill sweep's file
+_DIVIDED = "kills.py"  # how the name of every kill sweep's file ends
 
 
 class FilesAndShares(LoadFileScheduling):  # type: ignore[misc] # xdist has no types

@@ -131,10 +131,11 @@ def leaves(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, objec
     """Every setting with its default."""
     for key, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        if isinstance(default, BaseModel):
+        written = default.model_dump() if isinstance(default, BaseModel) else default
+        if isinstance(default, BaseModel) and isinstance(written, dict):
             yield from leaves(type(default), f"{above}{key}.")
         else:
-            yield above + key, default
+            yield above + key, written
 
 
 def test_the_settings_of_the_readme_are_those_of_the_program() -> None:

@@ -1,35 +1,23 @@
 """Drives one run: todos of the state machine → legs side by side → events, each journaled before it counts (I8).
 
-Everything it decides is decided by `controller.runtime.run_machine`; how a leg and a step are carried out stands in
-`legs` and `one_step`. Killed anywhere, `run` with the same id goes on.
+Everything it decides is decided by `run_turn` and `run_machine`; how a leg and a step are carried out stands in `legs`
+and `one_step`. Killed anywhere, `run` with the same id goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
-from controller.plan.step import Fence, Receipt, ReceiptState
+from controller.plan.step import Fence
 from controller.runtime.clock import Clock
 from controller.runtime.legs import Legs
-from controller.runtime.live_run import Bounds, Hooks, LiveRun, Sealer, StepFailed
-from controller.runtime.one_step import OneStep
-from controller.runtime.run import (
-    Acted,
-    Begun,
-    Cancelled,
-    Drained,
-    Leg,
-    LegDone,
-    LegFailed,
-    LegKind,
-    RunState,
-    RunWord,
-    Superseded,
-)
+from controller.runtime.live_run import Bounds, Hooks, LiveRun, Sealer
+from controller.runtime.run import Begun, Cancelled, Leg, RunState, Superseded
 from controller.runtime.run_log import RunLog
-from controller.runtime.run_machine import at_barrier, open_intents, todos
+from controller.runtime.run_turn import Asks, Carry, Drain, LookForNewer, TurnBack, may_be_superseded, next_turn
 from engines.engine import Engine
 
 _BOUNDS = Bounds()
@@ -46,6 +34,10 @@ class Executor(Protocol):
 
     def nudge(self, run: str) -> None:
         """A newer revision waits: look at `hooks.newer` at the next barrier."""
+        ...
+
+    async def close(self) -> None:
+        """Nothing is carried on here after this; a run that has not ended is left to the next process."""
         ...
 
 
@@ -76,17 +68,18 @@ class LocalExecutor:
         if run in self._drivers:
             self._drivers[run].nudge()
 
+    async def close(self) -> None:
+        """Each run ends with the task that waits for it."""
+
 
 class _Driver:
     """One run in flight."""
 
     def __init__(self, live: LiveRun) -> None:
-        self._live, self._steps = live, OneStep(live)
-        self._legs = Legs(live, self._steps)
+        self._live, self._legs = live, Legs(live)
         self._tasks: dict[Leg, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(live.bounds.in_flight)
-        self._cancel: str | None = None
-        self._nudged = True
+        self._asks = Asks()
 
     @property
     def state(self) -> RunState:
@@ -95,12 +88,12 @@ class _Driver:
     # --- from the loop around it ---
 
     def cancel(self, by: str) -> bool:
-        self._cancel = by
+        self._asks = replace(self._asks, cancel=by)
         self._live.moved.set()
         return self._live.going
 
     def nudge(self) -> None:
-        self._nudged = True
+        self._asks = replace(self._asks, nudged=True)
         self._live.moved.set()
 
     # --- the main function ---
@@ -115,16 +108,19 @@ class _Driver:
         return self.state
 
     async def _turn(self) -> None:
-        """Start what may start, then wait until something ends or someone calls."""
-        if self.state.draining and not self._tasks:
-            await self._drain()
-            return
-        if await self._turned_round():
-            return
-        for leg in todos(self.state):
-            if leg not in self._tasks:
-                self._tasks[leg] = asyncio.create_task(self._leg(leg), name=f"{self.state.run} {leg}")
-        await self._until_something()
+        match next_turn(self.state, self._tasks, self._asks):
+            case Drain():
+                await self._legs.drain()
+            case TurnBack(by):
+                self._asks = replace(self._asks, cancel=None)
+                await self._live.emit(Cancelled(by))
+            case LookForNewer():
+                self._asks = replace(self._asks, nudged=False)
+                await self._look_for_newer()
+            case Carry(legs):
+                for leg in legs:
+                    self._tasks[leg] = asyncio.create_task(self._leg(leg), name=f"{self.state.run} {leg}")
+                await self._until_something()
 
     async def _until_something(self) -> None:
         self._live.moved.clear()
@@ -138,22 +134,11 @@ class _Driver:
                 del self._tasks[leg]
                 task.result()  # LeaseLost and defects surface here; engine errors became events
 
-    async def _turned_round(self) -> bool:
-        """A cancel, or a newer revision at a barrier. True if the state moved."""
-        if self._cancel and not self.state.draining and self.state.word in (RunWord.RUNNING, RunWord.VERIFYING):
-            by, self._cancel = self._cancel, None
-            await self._live.emit(Cancelled(by))
-            return True
-        checking = all(leg.kind is LegKind.CHECK for leg in self._tasks)
-        if not (self._nudged and checking and not self.state.draining and at_barrier(self.state)):
-            return False
-        self._nudged = False
+    async def _look_for_newer(self) -> None:
         newer = await self._live.hooks.newer(self.state)
-        if newer is None or self.state.draining or not at_barrier(self.state):
-            return False
-        await self._stop_tasks()
-        await self._live.emit(Superseded(newer))
-        return True
+        if newer is not None and may_be_superseded(self.state):
+            await self._stop_tasks()
+            await self._live.emit(Superseded(newer))
 
     async def _stop_tasks(self) -> None:
         tasks = list(self._tasks.values())
@@ -162,27 +147,6 @@ class _Driver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _drain(self) -> None:
-        """Nothing is in flight: find out about each open intent, then turn round."""
-        for ref in open_intents(self.state):
-            step = self._live.step(ref)
-            try:
-                await self._steps.look_up(ref, step)
-            except StepFailed as e:
-                # It may have acted and nobody can tell: keep it, so that undo tries and parks if it must.
-                await self._live.emit(
-                    Acted(ref, Receipt(self._live.op(ref, step), ReceiptState.VANISHED, message=str(e)))
-                )
-        await self._live.emit(Drained())
-
     async def _leg(self, leg: Leg) -> None:
         async with self._slots:
-            if leg not in todos(self.state):
-                return  # a failure elsewhere came first: nothing new starts
-            try:
-                finished = await self._legs.carry_out(leg)
-            except StepFailed as e:
-                await self._live.emit(LegFailed(leg, str(e)))
-            else:
-                if finished:
-                    await self._live.emit(LegDone(leg))
+            await self._legs.to_its_end(leg)

@@ -11,18 +11,44 @@ from controller.runtime.guarded import Guarded
 from controller.runtime.health_wait import until_healthy
 from controller.runtime.live_run import LiveRun, StepFailed
 from controller.runtime.one_step import OneStep
-from controller.runtime.run import Leg, LegKind, OpRef, Work
+from controller.runtime.run import Acted, Drained, Leg, LegDone, LegFailed, LegKind, OpRef, Work
+from controller.runtime.run_machine import open_intents, todos
 from controller.runtime.run_program import steps_of, undo_refs
 from engines.engine import EngineError
 
 
 class Legs:
-    """Of one run. Raises StepFailed and LeaseLost."""
+    """Of one run. Each ends in events of it; only LeaseLost and defects are raised."""
 
-    def __init__(self, live: LiveRun, steps: OneStep) -> None:
-        self._live, self._steps = live, steps
+    def __init__(self, live: LiveRun) -> None:
+        self._live, self._steps = live, OneStep(live)
 
-    async def carry_out(self, leg: Leg) -> bool:
+    async def to_its_end(self, leg: Leg) -> None:
+        """Carry `leg` out, and say how it ended: done, failed, or not at all where a failure elsewhere came first."""
+        if leg not in todos(self._live.state):
+            return  # nothing new starts
+        try:
+            finished = await self._carry_out(leg)
+        except StepFailed as e:
+            await self._live.emit(LegFailed(leg, str(e)))
+        else:
+            if finished:
+                await self._live.emit(LegDone(leg))
+
+    async def drain(self) -> None:
+        """Nothing is in flight: find out about each open intent, then turn round."""
+        for ref in open_intents(self._live.state):
+            step = self._live.step(ref)
+            try:
+                await self._steps.look_up(ref, step)
+            except StepFailed as e:
+                # It may have acted and nobody can tell: keep it, so that undo tries and parks if it must.
+                await self._live.emit(
+                    Acted(ref, Receipt(self._live.op(ref, step), ReceiptState.VANISHED, message=str(e)))
+                )
+        await self._live.emit(Drained())
+
+    async def _carry_out(self, leg: Leg) -> bool:
         """True when the leg is over, False when a failure elsewhere stopped it between two steps."""
         if leg.kind in (LegKind.CHECK, LegKind.RECHECK):
             await self._verify(leg)

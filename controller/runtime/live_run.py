@@ -15,7 +15,7 @@ from controller.runtime.clock import Clock
 from controller.runtime.guarded import Guarded
 from controller.runtime.run import Begun, Event, OpRef, RunState, Work
 from controller.runtime.run_log import RunLog
-from controller.runtime.run_machine import advance
+from controller.runtime.run_machine import advance, replayed
 from engines.engine import Engine, Seal, Unclear, Values
 
 T = TypeVar("T")
@@ -73,6 +73,7 @@ class LiveRun:
         self._engines, self._log, self.sealer, self.clock = engines, log, sealer, clock
         self.bounds, self.fence, self.hooks = bounds, fence, hooks
         self.moved = asyncio.Event()
+        self.events: list[Event] = []  # all that are durable, in their order
         self._state: RunState | None = None
         self._writing = asyncio.Lock()
         self._waiting: list[tuple[Event, asyncio.Future[None]]] = []
@@ -92,10 +93,7 @@ class LiveRun:
         if not events:
             await self._log.append(begun.run, [begun])
             events = (begun,)
-        state: RunState | None = None
-        for event in events:
-            state, _ = advance(state, event)
-        self._state = state
+        self._state, self.events = replayed(events), list(events)
         self.hooks.progressed(self.state, events)
 
     async def emit(self, event: Event) -> None:
@@ -124,6 +122,7 @@ class LiveRun:
             raise
         for event, heard in batch:
             self._state, _ = advance(self.state, event)
+            self.events.append(event)
             if not heard.done():
                 heard.set_result(None)
         self.hooks.progressed(self.state, events)

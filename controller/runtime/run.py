@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from controller.plan.change import Change, Plan
 from controller.plan.step import Prior, Receipt
@@ -162,6 +162,22 @@ class Superseded:
 Event: TypeAlias = (
     Begun | Intended | Acted | Ended | NeverActed | LegDone | LegFailed | Drained | Cancelled | Superseded
 )
+
+# What each is called in a journal and in a history. None may be a kind that `Records.save` writes ("run.ended"): both
+# tell of the run in one stream.
+EVENTS: Mapping[str, type[Any]] = {
+    "run.begun": Begun,
+    "run.op-intended": Intended,
+    "run.op-acted": Acted,
+    "run.op-ended": Ended,
+    "run.op-never-acted": NeverActed,
+    "run.leg-done": LegDone,
+    "run.leg-failed": LegFailed,
+    "run.drained": Drained,
+    "run.cancelled": Cancelled,
+    "run.superseded": Superseded,
+}
+KIND_OF: Mapping[type[Any], str] = {cls: kind for kind, cls in EVENTS.items()}
 
 
 @dataclass(frozen=True, slots=True)

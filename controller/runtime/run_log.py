@@ -9,23 +9,7 @@ from typing import Any
 from controller.journal.journal import Journal
 from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
-from controller.runtime import run as machine
-from controller.runtime.run import Event
-
-# None of these kinds may be one that `Records.save` writes ("run.ended"): both tell of the run in one stream.
-_EVENTS: Mapping[str, type[Any]] = {
-    "run.begun": machine.Begun,
-    "run.op-intended": machine.Intended,
-    "run.op-acted": machine.Acted,
-    "run.op-ended": machine.Ended,
-    "run.op-never-acted": machine.NeverActed,
-    "run.leg-done": machine.LegDone,
-    "run.leg-failed": machine.LegFailed,
-    "run.drained": machine.Drained,
-    "run.cancelled": machine.Cancelled,
-    "run.superseded": machine.Superseded,
-}
-_KINDS = {cls: kind for kind, cls in _EVENTS.items()}
+from controller.runtime.run import EVENTS, KIND_OF, Event, Intended
 
 
 def stream_of(run: str) -> str:
@@ -47,13 +31,13 @@ class RunLog:
         sealed: dict[str, str] = {}
         entries = list(about)
         for event in events:
-            entries.append(Entry(_KINDS[type(event)], _stash(to_json(event), _stash_name(run, event), sealed)))
+            entries.append(Entry(KIND_OF[type(event)], _stash(to_json(event), _stash_name(run, event), sealed)))
         await self.journal.append(stream_of(run), entries, documents, sealed=sealed)
 
     async def read(self, run: str) -> tuple[Event, ...]:
         """All events of `run`, sealed priors put back. Empty when it never began."""
         rows = await self.journal.read(stream_of(run))
-        return tuple([await self._event(row.kind, row.body) for row in rows if row.kind in _EVENTS])
+        return tuple([await self._event(row.kind, row.body) for row in rows if row.kind in EVENTS])
 
     async def forget_priors(self, run: str) -> None:
         """Erase the sealed priors of a run that no undo can need any more."""
@@ -61,7 +45,7 @@ class RunLog:
         await self.journal.erase_sealed([name for row in rows for name in _stashes(row.body)])
 
     async def _event(self, kind: str, body: Mapping[str, Any]) -> Event:
-        event: Event = from_json(_EVENTS[kind], await self._unstash(body))
+        event: Event = from_json(EVENTS[kind], await self._unstash(body))
         return event
 
     async def _unstash(self, data: Any) -> Any:
@@ -76,7 +60,7 @@ class RunLog:
 
 def _stash_name(run: str, event: Event) -> str:
     """Where this event's sealed values lie; empty for an event that brings none of its own."""
-    if not isinstance(event, machine.Intended):
+    if not isinstance(event, Intended):
         return ""
     return f"{run}:{event.ref.work}.{event.ref.step}.{event.ref.undo}"
 

@@ -6,6 +6,7 @@ call the same function.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from controller.plan.change import Plan
@@ -53,6 +54,15 @@ def advance(state: RunState | None, event: Event) -> tuple[RunState, tuple[Leg, 
         assert state is not None, "a run begins with Begun"
         after = state if state.word.ended else _settled(_applied(state, event))
     return after, todos(after)
+
+
+def replayed(events: Iterable[Event]) -> RunState:
+    """The state after all of `events`, of which the first is Begun."""
+    state: RunState | None = None
+    for event in events:
+        state, _ = advance(state, event)
+    assert state is not None, "a run has events"
+    return state
 
 
 def todos(state: RunState) -> tuple[Leg, ...]:

@@ -73,6 +73,9 @@ def test_whole_maps_come_from_the_environment_as_json(tmp_path: Path) -> None:
         ("repositories: [{name: a, url: /x}]\nallow: {a: {targets: [t]}}\n", "no target t"),
         ("repositories: [{name: a, url: /x}]\nallow: {a: {secrets: ['env:ALMA_KEY']}}\n", "ALMA_"),
         ("repositories: [{name: a, url: /x}]\nroles: {b: {}}\n", "no such repository"),
+        ("executor: remote\n", "must be local, or a map: temporal"),
+        ("executor: {temporal: {}}\n", "address"),
+        ("executor: {temporal: {address: 'http://h'}}\n", "executor.temporal.address"),
         ("- a\n", "map"),
         ("id: [\n", "not valid YAML"),
     ],
@@ -82,6 +85,14 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, told: str) 
         load_settings(written(tmp_path, text), {})
     assert told in str(caught.value)
     assert "alma-server.yaml" in str(caught.value)
+
+
+def test_the_executor_is_one_word_or_a_server(tmp_path: Path) -> None:
+    assert load_settings(written(tmp_path, "executor: local\n"), {}).settings.executor.temporal is None
+    loaded = load_settings(None, {"ALMA_EXECUTOR": '{"temporal": {"address": "h:7233"}}'})
+    where = loaded.settings.executor.temporal
+    assert where is not None and (where.address, where.task_queue) == ("h:7233", "alma")
+    assert {o.path: o.value for o in load_settings(None, {}).origins}["executor"] == "local"
 
 
 def test_a_missing_file_says_which(tmp_path: Path) -> None:

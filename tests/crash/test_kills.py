@@ -3,68 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
+from tests.crash.forking import Zygote, wrong
 from tests.crash.scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 
 Report = Callable[..., None]
 SHARES = 3  # each scenario is this many tests, so that workers of pytest-xdist can divide it
-_SHARED_MEMORY = Path("/dev/shm")
-
-
-class Zygote:
-    """The process that forks those that die."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        command = [sys.executable, "-m", "tests.crash.zygote", str(home)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, do: str, scenario: str, kills: tuple[int, ...] = ()) -> dict[str, Any]:
-        assert self._process.stdin and self._process.stdout
-        request = {"do": do, "scenario": scenario, "home": str(self._home / "estate"), "kills": kills}
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
-
-    def close(self) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
-        self._process.wait(timeout=60)
-        self._process.stdout.close()
-
-
-@pytest.fixture
-def zygote() -> Iterator[Zygote]:
-    """In memory where there is such a place: what the disk does with an fsync is A9's subject, not this one's."""
-    base = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
-    home = Path(tempfile.mkdtemp(prefix="alma-crash-", dir=base))
-    running = Zygote(home)
-    yield running
-    running.close()
-    shutil.rmtree(home)
-
-
-def wrong(point: dict[str, Any], reference: dict[str, Any]) -> list[str]:
-    """What is not as it would be without any kill."""
-    wrongs = list(point["wrongs"])
-    for part, expected in reference["story"].items():
-        if "story" in point and point["story"][part] != expected:
-            wrongs.append(f"{part}: {point['story'][part]} instead of {expected}")
-    return wrongs
 
 
 @pytest.mark.parametrize("share", range(SHARES))

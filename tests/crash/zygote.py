@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from tests.crash.boundaries import Boundaries
 from tests.crash.scenarios import SCENARIOS, SECRETS, SHOP, Scenario
 
 Answer = dict[str, Any]
+Settings = Mapping[str, Any]
+_ALONE: Settings = {}
 
 
 def forked(job: Callable[[], Answer]) -> Answer | None:
@@ -89,25 +91,25 @@ def kept(home: Path) -> Path:
     return home.with_name(f"{home.name}-before")
 
 
-def process(scenario: Scenario, home: Path, boundaries: Boundaries, number: int) -> Answer:
+def process(scenario: Scenario, home: Path, boundaries: Boundaries, number: int, more: Settings = _ALONE) -> Answer:
     """A controller from its start until all is calm, on the estate in `home`."""
     boundaries.watch()
-    asyncio.run(_acting(scenario, home, number))
+    asyncio.run(_acting(scenario, home, number, more))
     return {"boundaries": boundaries.count, "names": dict(boundaries.passed)}
 
 
-def last(scenario: Scenario, home: Path, number: int) -> Answer:
+def last(scenario: Scenario, home: Path, number: int, more: Settings = _ALONE) -> Answer:
     """The process that is not killed, and what it leaves."""
-    return asyncio.run(_judged(scenario, home, number))
+    return asyncio.run(_judged(scenario, home, number, more))
 
 
-async def _acting(scenario: Scenario, home: Path, number: int) -> None:
-    async with estate(Repo(home / "git"), home / "state", environment=SECRETS, clock=_clock(number)) as opened:
+async def _acting(scenario: Scenario, home: Path, number: int, more: Settings) -> None:
+    async with estate(Repo(home / "git"), home / "state", environment=SECRETS, clock=_clock(number), **more) as opened:
         await scenario.act(opened)
 
 
-async def _judged(scenario: Scenario, home: Path, number: int) -> Answer:
-    async with estate(Repo(home / "git"), home / "state", environment=SECRETS, clock=_clock(number)) as opened:
+async def _judged(scenario: Scenario, home: Path, number: int, more: Settings) -> Answer:
+    async with estate(Repo(home / "git"), home / "state", environment=SECRETS, clock=_clock(number), **more) as opened:
         wrongs = await judging.unannounced(opened)
         await scenario.act(opened)
         told = await judging.story(opened)
@@ -125,17 +127,18 @@ def _clock(number: int) -> VirtualClock:
     return clock
 
 
-def point(scenario: Scenario, home: Path, kills: list[int]) -> Answer:
-    """One history: killed at each of `kills` in turn, then left alone. `killed` counts how many hit."""
+def point(scenario: Scenario, home: Path, kills: list[int], more: Settings = _ALONE) -> Answer:
+    """One history: killed at each of `kills` in turn, then left alone. `killed` counts how many hit. `more` are
+    settings of the controller."""
     shutil.rmtree(home, ignore_errors=True)
     shutil.copytree(kept(home), home, symlinks=True)
     killed, reached = 0, None
     for number, kill_at in enumerate(kills):
-        reached = forked(lambda n=number, k=kill_at: process(scenario, home, Boundaries(k), n))  # type: ignore[misc]  # lambda default
+        reached = forked(lambda n=number, k=kill_at: process(scenario, home, Boundaries(k), n, more))  # type: ignore[misc]  # lambda default
         if reached is not None:
             break
         killed += 1
-    told = forked(lambda: last(scenario, home, len(kills)))
+    told = forked(lambda: last(scenario, home, len(kills), more))
     return {"killed": killed, "reached": reached, **(told or {"wrongs": ["the last process died"]})}
 
 
@@ -158,7 +161,10 @@ def main(home: Path) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         scenario, home = SCENARIOS[request["scenario"]], Path(request["home"])
-        answer = prepared(scenario, home) if request["do"] == "prepare" else point(scenario, home, request["kills"])
+        if request["do"] == "prepare":
+            answer = prepared(scenario, home)
+        else:
+            answer = point(scenario, home, request["kills"], request["settings"])
         print(json.dumps(answer), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.servers.build [NAME…]`: builds the Go servers of the tests (Gitea) and fetches the descriptions of
+"""`python -m tests.servers.build [NAME…]`: builds the Go servers of the tests and fetches the descriptions of
 the GitHub and GitLab APIs, one line each.
 
 Compose is a peer to measure against, so only the bench asks for it. Without Go the tests that need a server are
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from tests.servers.descriptions import DESCRIPTIONS, Description, described, fetch
 from tests.servers.go_server import GO_SERVERS, GoServer, NotBuilt, build, built
 
-_DEFAULT = ("gitea", "kubernetes", "kwok", "helm", *(description.name for description in DESCRIPTIONS))
+_DEFAULT = ("gitea", "kubernetes", "kwok", "helm", "temporal", *(description.name for description in DESCRIPTIONS))
 
 
 def main(names: Sequence[str], *, strict: bool) -> int:

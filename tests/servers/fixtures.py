@@ -15,6 +15,7 @@ from tests.servers.gitea import GiteaServer
 from tests.servers.kubernetes import ControlPlane
 from tests.servers.prometheus import PrometheusServer
 from tests.servers.registry import Registry
+from tests.servers.temporal import TemporalServer
 
 
 @pytest.fixture(scope="session")
@@ -74,5 +75,13 @@ def cluster(kubernetes: ControlPlane) -> Iterator[ControlPlane]:
 def prometheus() -> Iterator[PrometheusServer]:
     """A Prometheus that scrapes what a test names, under a job label of its own."""
     with closing(PrometheusServer()) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def temporal() -> Iterator[TemporalServer]:
+    """A Temporal; a test takes a task queue of its own."""
+    with closing(TemporalServer()) as server:
         server.start()
         yield server

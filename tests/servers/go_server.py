@@ -86,7 +86,8 @@ KUBERNETES = GoServer(
 )
 KWOK = GoServer("kwok", "sigs.k8s.io/kwok", ("sigs.k8s.io/kwok/cmd/kwok",), folders=("kustomize/stage",))
 HELM = GoServer("helm", "helm.sh/helm/v4", ("helm.sh/helm/v4/cmd/helm",))
-GO_SERVERS = (GITEA, COMPOSE, KUBERNETES, KWOK, HELM)
+TEMPORAL = GoServer("temporal", "github.com/temporalio/cli", ("github.com/temporalio/cli/cmd/temporal",))
+GO_SERVERS = (GITEA, COMPOSE, KUBERNETES, KWOK, HELM, TEMPORAL)
 
 
 def cache_root() -> Path:

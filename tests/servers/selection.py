@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.servers import debian_base, dockerd, gitea, kubernetes, prometheus, published, registry, signing
+from tests.servers import (
+    debian_base,
+    dockerd,
+    gitea,
+    kubernetes,
+    prometheus,
+    published,
+    registry,
+    signing,
+    temporal,
+)
 from tests.servers.descriptions import GITHUB_API, GITHUB_WEBHOOKS, GITLAB_API, missing_of
 
 Why = str
@@ -26,6 +36,7 @@ NEEDS: dict[str, Callable[[], Why | None]] = {
     "published": published.missing,
     "registry": registry.missing,
     "signing": signing.missing,
+    "temporal": temporal.missing,
 }
 _OF_FIXTURE = {"docker_daemon": "docker", "docker_host": "docker", "cluster": "kubernetes"} | {
     name: name for name in NEEDS

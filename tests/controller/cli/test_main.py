@@ -54,6 +54,7 @@ def test_light_commands_import_nothing_heavy(words: str) -> None:
 
 
 _ONLY_RUNS_NEED = ("sqlalchemy", "structlog", "rich", "prometheus_client", "pygit2", "jinja2", "httpx2", "networkx")
+_ONLY_WHERE_CONFIGURED = ("temporalio", "openai")
 
 
 @pytest.mark.parametrize("engine", ["simulation", "docker"])
@@ -68,6 +69,17 @@ def test_a_plan_imports_nothing_that_only_a_run_needs(tmp_path: Path, engine: st
     done = subprocess.run(
         [sys.executable, "-c", code], env=nowhere, capture_output=True, text=True, check=True, timeout=60
     )
+    assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
+def test_a_deploy_imports_nothing_that_is_not_configured(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text("name: b\nprovider: simulation\nresources: []\n")
+    code = (
+        "import sys\nfrom controller.cli.main import run\n"
+        f"assert run(['--state', {str(tmp_path / 'state')!r}, 'deploy', {str(tmp_path)!r}]) == 0\n"
+        f"print([m for m in {_ONLY_WHERE_CONFIGURED!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr.strip().splitlines()[-1] == "[]"
 
 

@@ -1,0 +1,61 @@
+"""PURE: what a workflow and its activities say to each other; plain JSON in the history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.plan.codec import from_json, to_json
+from controller.runtime.run import EVENTS, KIND_OF, Event, Leg, LegKind
+from controller.temporal.outline import outlined
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a workflow is started with: a run that the journal knows."""
+
+    run: str
+    in_flight: int  # legs at once
+    heartbeat_s: float  # an activity that is silent for so long has lost its worker
+    cancel: str | None = None  # asked for before this history began
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One activity. `seen` counts the events the workflow knows; `leg` and `by` are for those that need one."""
+
+    run: str
+    seen: int
+    leg: tuple[str, int] | None = None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the journal holds of the run after the first `start` events; `newer` is a run that takes over."""
+
+    start: int
+    events: tuple[dict[str, Json], ...]
+    newer: str | None = None
+
+
+def leg_said(leg: Leg) -> tuple[str, int]:
+    return leg.kind.value, leg.work
+
+
+def leg_heard(said: tuple[str, int]) -> Leg:
+    return Leg(LegKind(said[0]), said[1])
+
+
+def events_said(events: Iterable[Event]) -> tuple[dict[str, Json], ...]:
+    """Outlined: a history holds nothing of what the events carry for engines."""
+    return tuple({"kind": KIND_OF[type(e)], "body": to_json(outlined(e))} for e in events)
+
+
+def event_heard(said: Mapping[str, Json]) -> Event:
+    """Raises KeyError for a kind that this version does not know."""
+    event: Event = from_json(EVENTS[said["kind"]], said["body"])
+    return event
