@@ -75,7 +75,7 @@ async def open_install(
     try:
         targets = open_targets(settings, state, environment, clock, metrics, _log_defect, configured=configured)
         url = settings.journal or f"sqlite:///{state / 'alma.db'}"
-        journal = await Journal.open(url, now=clock.wall)
+        journal = await Journal.open(url, state, now=clock.wall)
     except BaseException:
         lock.release()
         raise

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.servers import debian_base, dockerd, gitea, kubernetes, prometheus, published, registry
+from tests.servers import debian_base, dockerd, gitea, kubernetes, postgres, prometheus, published, registry
 from tests.servers.descriptions import GITHUB_API, GITHUB_WEBHOOKS, GITLAB_API, missing_of
 
 Why = str
@@ -22,6 +22,7 @@ NEEDS: dict[str, Callable[[], Why | None]] = {
     "github_api": missing_of(GITHUB_API, GITHUB_WEBHOOKS),
     "gitlab_api": missing_of(GITLAB_API),
     "kubernetes": kubernetes.missing,
+    "postgres": postgres.missing,
     "prometheus": prometheus.missing,
     "published": published.missing,
     "registry": registry.missing,
