@@ -135,6 +135,7 @@ class ReconcileSettings(Strict):
     in_flight: Annotated[int, Field(ge=1, le=64)] = 8
     step_timeout: Seconds = 600
     health_timeout: Seconds = 300
+    lease: Annotated[Seconds, Field(ge=1, le=600)] = 15
 
 
 class KeepSettings(Strict):

@@ -50,6 +50,16 @@ class JournalTooNew(AlmaError):
         )
 
 
+class Evicted(AlmaError):
+    """Others took this process for dead and may hold what it held: it writes nothing more and begins anew (I14)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this process was silent for longer than its lease and was taken for dead: its scopes may be another's",
+            hint="nothing was written; it registers anew and goes on with what is free",
+        )
+
+
 class StaleStream(AlmaError):
     """Somebody wrote to the stream since it was read. Read it again, then decide again."""
 

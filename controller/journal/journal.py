@@ -20,7 +20,7 @@ from controller.journal.chain import ChainReport, Json, Row, canonical, document
 from controller.journal.commit import Request, drafted, fail, tell, write
 from controller.journal.database import Database, database_at, migrate
 from controller.journal.examine import catch_up, examine, rows_after, standing_of
-from controller.journal.failure import JournalDamaged, JournalUnavailable, StaleStream
+from controller.journal.failure import Evicted, JournalDamaged, JournalUnavailable, StaleStream
 from controller.journal.lock import FileLock
 from controller.journal.place import FilePlace, Place, place_of
 from controller.journal.projections import SEALED_OP, Document, Draft, Entry, Recorded, Standing
@@ -52,6 +52,8 @@ class Journal:
         self._unsure = False  # a commit's answer was lost: look what is there before the next one
         self._anchored = 0
         self._closed = False
+        self._required: tuple[str, str, bytes | None] | None = None  # a document without which nothing is written
+        self._evicted = False
 
     @classmethod
     async def open(
@@ -84,8 +86,29 @@ class Journal:
 
     @property
     def writable(self) -> bool:
-        """False once damage was seen or the journal was closed: nothing may be mutated any more (I24)."""
-        return self._damage is None and not self._closed
+        """False once damage was seen or the journal was closed, and once what `require` named is gone: nothing may be
+        mutated any more (I24)."""
+        return self._damage is None and not self._closed and not self._evicted
+
+    @property
+    def shared(self) -> bool:
+        """True if other processes may write too."""
+        return self._database.shared
+
+    def require(self, kind: str, key: str) -> None:
+        """From now on every commit is refused with Evicted, for good, once this document is not what it is now: that
+        is looked at in the transaction of the commit (I14)."""
+        self._required = (kind, key, self._standing.digest(kind, key))
+
+    async def require_now(self) -> None:
+        """Raises Evicted if a commit would."""
+        async with self._settled():
+            self._require_document()
+
+    async def version(self, stream: str) -> int:
+        """Of the stream's newest record now; 0 when there is none."""
+        async with self._viewing():
+            return self._standing.version(stream)
 
     async def append(
         self,
@@ -304,6 +327,7 @@ class Journal:
         try:
             async with self._changing() as connection:
                 await self._know(connection)
+                self._require_document()
                 self._anchor_head()
                 draft = Draft(self._standing)
                 answers = [drafted(request, draft, at) for request in batch]
@@ -393,6 +417,14 @@ class Journal:
             raise self._damage
         if self._closed:
             raise JournalUnavailable("it is closed", hint="open it again")
+
+    def _require_document(self) -> None:
+        if self._required is None:
+            return
+        kind, key, digest = self._required
+        self._evicted = self._evicted or self._standing.digest(kind, key) != digest
+        if self._evicted:
+            raise Evicted
 
     def _damaged(self, what: str, seq: int | None = None) -> JournalDamaged:
         self._damage = self._damage or JournalDamaged(what, seq)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from controller.blueprint.repository import Repository
-from controller.errors import AlmaError, InvalidInput
+from controller.errors import AlmaError, InvalidInput, Unreachable
 from controller.forges.forge import Forge, ForgeError, PullRequest, PullState
 from controller.runtime.clearances import at_merge
 from controller.runtime.records import IprRecord, Records, RepositoryRecord, ScopeRecord
@@ -64,6 +64,24 @@ class RepositoryLook:
             self._queue.add(f"scope:{scope}", Priority.WEBHOOK)
         if silent:
             raise silent
+
+    async def follow(self) -> None:
+        """For a controller whose neighbour looks at this repository: be where that look was. Remembers nothing; runs of
+        ours hear of the newer revision. Raises Unreachable."""
+        record = await self._records.get(RepositoryRecord, self._source.name)
+        if record is None or record.head is None or record.head == self._source.head:
+            return
+        mirror = self._source.mirror
+        if not await mirror.has(record.head):
+            await mirror.fetch([self._branch], listing=await mirror.refs())
+        if not await mirror.has(record.head):
+            raise Unreachable(
+                f"{record.head[:8]} of {self._source.name} is not there yet", hint="it is looked for again"
+            )
+        self._source.head = record.head
+        for scope in await self._records.all(ScopeRecord):
+            if scope.run and scope.repository == self._source.name:
+                self._nudge(scope.run)
 
     async def _moved(self, record: RepositoryRecord, head: str) -> RepositoryRecord:
         """The tracked branch is somewhere else than at the last look of this process."""
