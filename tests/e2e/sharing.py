@@ -14,7 +14,7 @@ from controller.seal import make_key
 from tests.e2e.checkout import Checkout, bare_remote
 from tests.e2e.serving import Alma
 
-LEASE_S = 3
+LEASE_S = 5
 SCOPES = ("red", "blue", "green")
 ALMA_YAML = "version: 1\nscopes:\n" + "".join(f"  - {{name: {s}, path: {s}}}\n" for s in SCOPES)
 _RECONCILE = {
