@@ -40,7 +40,7 @@ def everywhere(tag: str) -> dict[str, str | None]:
 
 @dataclass
 class Fleet:
-    """`make` gives one more controller; each has a state folder of its own."""
+    """`make` gives one more controller, `c0`, `c1`, …; each has a state folder of its own."""
 
     folder: Path
     journal: str
@@ -65,7 +65,10 @@ class Fleet:
             "allow": {"infra": {"targets": ["edge"]}},
             "reconcile": {**_RECONCILE, "interval": self.interval, "drift_interval": self.interval},
         }
-        alma = Alma(self.folder / f"c{len(self.members)}", settings, {})
+        name = f"c{len(self.members)}"
+        alma = Alma(self.folder / name, settings, {})
+        alma.state.mkdir(mode=0o700)
+        (alma.state / "controller").write_text(name)  # by these names `red` is the first one's, the others the second's
         self.stack.callback(alma.close)
         self.members.append(alma)
         return alma
@@ -78,8 +81,7 @@ class Fleet:
 
     def holder(self, sql: Callable[[str], str], scope: str) -> Alma:
         """The member that holds a scope now."""
-        name = self.holders(sql)[scope]
-        return next(m for m in self.members if (m.state / "controller").read_text() == name)
+        return self.members[int(self.holders(sql)[scope].removeprefix("c"))]
 
     def other(self, than: Alma) -> Alma:
         return next(m for m in self.members if m is not than)

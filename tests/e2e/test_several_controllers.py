@@ -20,6 +20,8 @@ pytestmark = pytest.mark.postgres
 def fleet(postgres: PostgresServer, tmp_path: Path) -> Iterator[Fleet]:
     with ExitStack() as stack:
         yield Fleet(tmp_path, postgres.empty(), stack)
+    if not postgres.answers():
+        postgres.start()
 
 
 def synced(alma: Alma, revision: str) -> None:
@@ -61,6 +63,13 @@ def test_a_controller_alone_that_is_killed_in_mid_run_goes_on_and_its_journal_is
     assert "canary" not in everything and "postgresql://alma:***@" in told[3]
 
 
+def in_the_middle(fleet: Fleet, postgres: PostgresServer) -> Alma:
+    """Waits for a run; the controller that carries it."""
+    watching = fleet.members[0]
+    watching.wait(lambda: any(watching.scope(s).get("run") for s in SCOPES), "a run")
+    return fleet.holder(postgres.sql, next(s for s in SCOPES if watching.scope(s).get("run")))
+
+
 def test_scopes_are_spread_and_one_that_dies_in_mid_run_is_replaced(
     fleet: Fleet, postgres: PostgresServer, report_n: Callable[..., None]
 ) -> None:
@@ -68,9 +77,7 @@ def test_scopes_are_spread_and_one_that_dies_in_mid_run_is_replaced(
     for _ in range(2):
         fleet.make().start()
     revision = fleet.checkout.push(everywhere("1.0"))
-    fleet.members[0].wait(lambda: any(fleet.members[0].scope(s).get("run") for s in SCOPES), "a run")
-    scope = next(s for s in SCOPES if fleet.members[0].scope(s).get("run"))
-    victim = fleet.holder(postgres.sql, scope)
+    victim = in_the_middle(fleet, postgres)
     survivor = fleet.other(victim)
     victim.kill()
     synced(survivor, revision)
@@ -84,3 +91,71 @@ def test_scopes_are_spread_and_one_that_dies_in_mid_run_is_replaced(
     assert one_run_each(survivor, revision)
     assert "intact" in survivor.cli("journal", "verify")
     report_n("B16 holder killed", 1)
+
+
+def test_a_holder_that_slept_beyond_its_lease_does_nothing_more_and_begins_anew(
+    fleet: Fleet, postgres: PostgresServer, report_n: Callable[..., None]
+) -> None:
+    """B16: it is stopped in mid-run, and goes on after another one has finished its run."""
+    for _ in range(2):
+        fleet.make().start()
+    revision = fleet.checkout.push(everywhere("1.0"))
+    sleeper = in_the_middle(fleet, postgres)
+    other = fleet.other(sleeper)
+    sleeper.freeze()
+    try:
+        synced(other, revision)
+        assert made_once(fleet) and one_run_each(other, revision)
+    finally:
+        sleeper.thaw()
+    sleeper.wait(lambda: "begins anew" in sleeper.said(), "it notices")
+    other.wait(lambda: len(set(fleet.holders(postgres.sql).values())) == 2, "it has its share again")
+    assert made_once(fleet) and one_run_each(other, revision)
+    newer = fleet.checkout.push(everywhere("1.1"))
+    synced(other, newer)
+    assert one_run_each(other, newer)
+    assert "Traceback" not in sleeper.said() + other.said()
+    assert "intact" in other.cli("journal", "verify")
+    report_n("B16 holder stopped", 1)
+
+
+def test_a_database_that_is_killed_in_mid_run_stops_it_and_it_goes_on_afterwards(
+    fleet: Fleet, postgres: PostgresServer, report_n: Callable[..., None]
+) -> None:
+    """B14, I22: without the journal nothing new is sent; with it again the run ends as if nothing had been."""
+    alma = fleet.make()
+    alma.start()
+    revision = fleet.checkout.push(everywhere("1.0"))
+    in_the_middle(fleet, postgres)
+    postgres.kill()
+    alma.wait(lambda: "journal unavailable" in alma.said(), "it notices")
+    before = fleet.creations()
+    postgres.start()
+    synced(alma, revision)
+    assert made_once(fleet) and one_run_each(alma, revision)
+    assert sum((fleet.creations() - before).values()) > 0
+    assert "intact" in alma.cli("journal", "verify")
+    assert "Traceback" not in alma.said()
+    report_n("B14 database killed in mid-run", 1)
+
+
+def test_work_that_comes_up_at_one_controller_wakes_the_holder(fleet: Fleet, postgres: PostgresServer) -> None:
+    """No controller polls here: what one hears of and another one holds gets there by a notification."""
+    fleet.interval = "1h"
+    for _ in range(2):
+        fleet.make().start()
+    one = fleet.members[0]
+    revision = fleet.checkout.push(everywhere("1.0"))
+    for member in fleet.members:
+        synced(member, revision)
+    assert set(fleet.holders(postgres.sql).values()) == {"c0", "c1"}
+    fleet.checkout.push({f"{s}/shop.yaml": everywhere("1.1")[f"{s}/shop.yaml"] for s in SCOPES}, "ipr/next")
+    one.wait(lambda: [p["number"] for p in one.ask("ipr.list")["iprs"]] == [1], "the pull request")
+    one.wait(lambda: one.ask("ipr.show", number=1)["comment"], "the review")
+    for member in fleet.members:
+        member.cli("ipr", "comment", "1", "/alma help")
+    one.cli("ipr", "merge", "1")
+    one.wait(lambda: one.ask("ipr.show", number=1)["final"], "the final state")
+    shown = fleet.members[1].cli("ipr", "show", "1")
+    assert shown.count("Final state: done") == 1
+    assert fleet.images() == ["web:1.1"] * 3 * len(SCOPES)
