@@ -96,9 +96,12 @@ class RepositoryLook:
             return replace(record, head=head, problem=str(e))
         taken = await self._taken(config)
         own = replace(config, scopes=tuple(s for s in config.scopes if s.name not in taken))
-        names = await self._scopes(own, head, record, rewritten)
+        names, due = await self._scopes(own, head, record, rewritten)
         after = replace(record, head=head, scopes=names, taken=tuple(taken), problem="; ".join(taken.values()))
         await self._note(after)
+        # Only now: who holds one of them may be another controller, which looks at the head that is noted.
+        for name in due:
+            self._queue.add(f"scope:{name}", Priority.WEBHOOK)
         return after
 
     async def _rewritten(self, previous: str | None, head: str) -> str:
@@ -120,8 +123,12 @@ class RepositoryLook:
                 taken[name] = why
         return taken
 
-    async def _scopes(self, config: Repository, head: str, record: RepositoryRecord, rewritten: str) -> tuple[str, ...]:
-        """Remember every scope of `config`; look at those whose content is not what was verified last."""
+    async def _scopes(
+        self, config: Repository, head: str, record: RepositoryRecord, rewritten: str
+    ) -> tuple[tuple[str, ...], list[str]]:
+        """Remember every scope of `config`. Their names, with those that are gone; and those to look at, whose content
+        is not what was verified last."""
+        due: list[str] = []
         for scope in config.scopes:
             known = await self._records.get(ScopeRecord, scope.name)
             if known is None:
@@ -132,14 +139,12 @@ class RepositoryLook:
                 known = replace(known, rewritten=rewritten)
                 await self._records.save("scope.rewritten", known)
             if content != known.good_tree or known.run or known.waiting or known.orphaned or not self._known:
-                self._queue.add(f"scope:{scope.name}", Priority.WEBHOOK)
+                due.append(scope.name)
             if known.run:
                 self._nudge(known.run)
         gone = set(record.scopes) - {s.name for s in config.scopes}
-        for name in sorted(gone):
-            self._queue.add(f"scope:{name}", Priority.WEBHOOK)
         self._known = True
-        return tuple(sorted({*(s.name for s in config.scopes), *gone}))
+        return tuple(sorted({*(s.name for s in config.scopes), *gone})), [*due, *sorted(gone)]
 
     async def _content(self, head: str, name: str, config: Repository) -> str | None:
         scope = config.scope(name)

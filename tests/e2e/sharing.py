@@ -94,7 +94,29 @@ class Fleet:
         """How often each object was made."""
         return Counter(str(row["key"]) for row in self._world()["ledger"] if row["call"] == "create")
 
+    def synced(self, alma: Alma, revision: str) -> None:
+        """Waits until it tells so of every scope."""
+        for scope in SCOPES:
+            alma.wait_synced(revision, scope)
+
+    def made_once(self) -> bool:
+        """Every object of the first deploy, and none of them twice."""
+        creations = self.creations()
+        return len(creations) == 3 * len(SCOPES) and set(creations.values()) == {1}
+
+    def in_the_middle(self, sql: Callable[[str], str]) -> Alma:
+        """Waits for a run; the controller that carries it."""
+        watching = self.members[0]
+        watching.wait(lambda: any(watching.scope(s).get("run") for s in SCOPES), "a run")
+        return self.holder(sql, next(s for s in SCOPES if watching.scope(s).get("run")))
+
     def _world(self) -> dict[str, Any]:
         file = self.folder / "world.json"
         found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"objects": {}, "ledger": []}
         return found
+
+
+def one_run_each(alma: Alma, revision: str) -> bool:
+    """Each scope came to `revision` by one run, and it is done."""
+    runs = sorted((r["scope"], r["word"]) for r in alma.runs() if r["revision"] == revision)
+    return runs == sorted((scope, "done") for scope in SCOPES)
