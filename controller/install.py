@@ -126,12 +126,15 @@ async def _leases(
     # Loaded here only: a journal in a file needs no driver of PostgreSQL.
     signals = import_module("controller.journal.signals").PostgresSignals(place, lease_s / 3)
     try:
-        return await SharedLeases.start(journal, signals, me, clock.now_s, lease_s)
+        leases = await SharedLeases.start(journal, signals, me, clock.now_s, lease_s)
     except BaseException:
         await signals.close()
         await journal.close()
         lock.release()
         raise
+    if not serves:
+        leases.beat_alone(clock.sleep)
+    return leases
 
 
 def _name(state: Path) -> str:

@@ -8,17 +8,20 @@ is compared between machines: each watches, by its own monotonic clock, whether 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from controller.journal.failure import StaleStream
+from controller.journal.failure import Evicted, JournalUnavailable, StaleStream
 from controller.journal.journal import Journal
 from controller.journal.lease import EPOCHS, Lease, ScopeBusy
 from controller.journal.projections import Document, Entry
 
 CONTROLLER, LEASE = "journal.controller", "journal.lease"  # kinds of documents: name → registration, unit → holder
 LEASE_S = 15.0
+BEATS = 3  # in a lease
 _SURE = 2 / 3  # of a lease: for the rest of it nothing is begun, since a call under way takes time (I14)
 
 
@@ -66,6 +69,7 @@ class SharedLeases:
         self._seen: dict[str, tuple[int, float]] = {}  # controller → its beat, and when it last moved
         self._observed_s = float("-inf")
         self._sure_until_s = float("-inf")
+        self._beating: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(
@@ -169,6 +173,17 @@ class SharedLeases:
         self._observed_s = began_s
         self._sure_until_s = began_s + self.lease_s * _SURE
 
+    def beat_alone(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """For a process that takes no share: beat in the background until `close`."""
+
+        async def beating() -> None:
+            while self._journal.writable:
+                await sleep(self.lease_s / BEATS)
+                with suppress(JournalUnavailable, Evicted):  # unsure of its lease from then on: its run finds out
+                    await self.beat()
+
+        self._beating = asyncio.create_task(beating(), name="beats")
+
     async def others(self) -> Mapping[str, Mapping[str, object]]:
         """Registrations of all other processes, by name."""
         return {n: b for n, b in (await self._journal.documents(CONTROLLER)).items() if n != self.me.name}
@@ -197,6 +212,9 @@ class SharedLeases:
     async def close(self) -> None:
         """Give everything back at once, so that nobody has to wait for a lease to end."""
         self._epochs.clear()
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait([self._beating])
         try:
             if self._journal.writable:
                 await self.evict(self.me.name, "it ended")

@@ -15,13 +15,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 import structlog
 
 from controller.journal.failure import Evicted, JournalUnavailable
-from controller.journal.shared_lease import SharedLeases
+from controller.journal.shared_lease import BEATS, SharedLeases
 from controller.runtime.clock import Clock
 from controller.runtime.records import Records, ScopeRecord
 from controller.runtime.work_queue import Item, Priority, WorkQueue
 
 _log = structlog.get_logger("sharing")
-_BEATS = 3  # in a lease
 _FORGE = "/"  # no scope has it in its name: `/infra` is what concerns the forge of repository infra, `/` what none does
 
 
@@ -58,7 +57,7 @@ class Share:
     async def run(self) -> None:
         """Beats until cancelled, or until it is lost."""
         while True:
-            await self._clock.sleep(self._leases.lease_s / _BEATS)
+            await self._clock.sleep(self._leases.lease_s / BEATS)
             try:
                 await self.step()
             except Evicted as e:
