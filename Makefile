@@ -15,7 +15,7 @@ IMAGE_PYTHON ?= 3.11
 BASE ?= docker.io/library/python:3.11-slim-bookworm
 IMAGE ?= alma
 ARGS ?=
-# A test's server is started once for each worker; the tests of one file stay on one of them.
+# How the workers share the work is in tests/scheduling.py.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 # One that is installed, else our own beside the environment: system packages are never touched.

@@ -11,7 +11,7 @@ import pytest
 hypothesis.settings.register_profile("alma", deadline=None)
 hypothesis.settings.load_profile("alma")
 
-pytest_plugins = ["tests.servers.fixtures", "tests.servers.selection"]
+pytest_plugins = ["tests.scheduling", "tests.servers.fixtures", "tests.servers.selection"]
 
 _ROWS = pytest.StashKey[dict[str, tuple[int, int]]]()
 _PROPERTY = "reliability-row"

@@ -29,7 +29,7 @@ class Zygote:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        command = [sys.executable, "-m", "tests.crash.zygote"]
+        command = [sys.executable, "-m", "tests.crash.zygote", str(home)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, do: str, scenario: str, kills: tuple[int, ...] = ()) -> dict[str, Any]:

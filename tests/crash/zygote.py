@@ -144,10 +144,17 @@ async def parsed_here(self: ParseWorker, name: str, data: bytes, limits: Limits)
     return parse_blueprint(name, data, limits)
 
 
-def main() -> None:
-    """Until standard input ends."""
+def warm_up(home: Path) -> None:
+    """One story in this process: what is loaded and worked out once, each forked process then has from its start."""
+    prepare(SCENARIOS["update-and-retire"], home)
+    shutil.rmtree(home)
+
+
+def main(home: Path) -> None:
+    """Until standard input ends. `home` is a folder of its own."""
     ParseWorker._one = parsed_here  # type: ignore[method-assign]  # here, and so in every process forked from here
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    warm_up(home / "warm-up")
     for line in sys.stdin:
         request = json.loads(line)
         scenario, home = SCENARIOS[request["scenario"]], Path(request["home"])
@@ -156,4 +163,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))
