@@ -5,6 +5,8 @@ Part of the wiring: both doors, the controller and the standalone command line, 
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,9 +14,12 @@ from pathlib import Path
 
 import structlog
 
+from controller.journal.failure import Evicted, JournalUnavailable
 from controller.journal.journal import Journal
 from controller.journal.lease import Leases, lock_state
 from controller.journal.lock import FileLock
+from controller.journal.place import FilePlace, place_of
+from controller.journal.shared_lease import Registration, SharedLeases
 from controller.redact import Redactor
 from controller.runtime.clock import Clock
 from controller.runtime.executor import Executor, LocalExecutor
@@ -25,7 +30,7 @@ from controller.runtime.run_log import RunLog
 from controller.runtime.secret_values import InstallSecrets
 from controller.seal import Key
 from controller.settings import Settings
-from controller.targets import Targets, open_targets
+from controller.targets import Targets, new_id, open_targets
 from controller.telemetry import Metrics
 from engines.engine import Engine
 
@@ -43,7 +48,7 @@ class Install:
     engines: Mapping[str, Engine]
     engine_of: Mapping[str, str]
     journal: Journal
-    leases: Leases
+    leases: Leases | SharedLeases
     records: Records
     log: RunLog
     executor: Executor
@@ -58,6 +63,10 @@ class Install:
     async def close(self) -> None:
         await self.executor.close()
         await self.targets.close()
+        try:
+            await self.leases.close()
+        except (JournalUnavailable, Evicted):
+            _log.warning("the leases were not given back; they end by themselves")
         await self.journal.close()
         self.lock.release()
 
@@ -70,18 +79,20 @@ async def open_install(
     metrics: Metrics,
     *,
     configured: bool = True,
+    serves: bool = False,
 ) -> Install:
-    """Targets with the state lock and the journal, ready to run. Raises LockHeld when another process works with
-    `state`."""
+    """Targets with the state lock and the journal, ready to run. `serves`: takes its share of a shared journal's
+    scopes. Raises LockHeld when another process works with `state`."""
     lock = lock_state(state)
     try:
         targets = open_targets(settings, state, environment, clock, metrics, _log_defect, configured=configured)
         url = settings.journal or f"sqlite:///{state / 'alma.db'}"
-        journal = await Journal.open(url, now=clock.wall)
+        journal = await Journal.open(url, state, now=clock.wall)
     except BaseException:
         lock.release()
         raise
     log = RunLog(journal)
+    leases = await _leases(url, state, lock, journal, settings, clock, serves=serves)
     return Install(
         id=targets.id,
         state=state,
@@ -90,7 +101,7 @@ async def open_install(
         engines=targets.engines,
         engine_of=targets.engine_of,
         journal=journal,
-        leases=await Leases.start(lock, journal, clock.now_s),
+        leases=leases,
         records=Records(journal),
         log=log,
         executor=_executor(settings, targets, log, clock),
@@ -113,6 +124,37 @@ def _executor(settings: Settings, targets: Targets, log: RunLog, clock: Clock) -
         *parts, settings.executor.temporal, targets.id
     )
     return made
+
+
+async def _leases(
+    url: str, state: Path, lock: FileLock, journal: Journal, settings: Settings, clock: Clock, *, serves: bool
+) -> Leases | SharedLeases:
+    place = place_of(url)
+    if isinstance(place, FilePlace):
+        return await Leases.start(lock, journal, clock.now_s)
+    lease_s = float(settings.reconcile.lease)
+    where = f"{socket.gethostname()}, process {os.getpid()}"
+    me = Registration(_name(state), new_id(), where, serves)
+    # Loaded here only: a journal in a file needs no driver of PostgreSQL.
+    signals = import_module("controller.journal.signals").PostgresSignals(place, lease_s / 3)
+    try:
+        leases = await SharedLeases.start(journal, signals, me, clock.now_s, lease_s)
+    except BaseException:
+        await signals.close()
+        await journal.close()
+        lock.release()
+        raise
+    if not serves:
+        leases.beat_alone(clock.sleep)
+    return leases
+
+
+def _name(state: Path) -> str:
+    """Of the controller with this state folder, made once: its next process takes over from its last at once."""
+    file = state / "controller"
+    if not file.exists():
+        file.write_text(new_id())
+    return file.read_text().strip()
 
 
 def _log_defect(target: str) -> None:

@@ -7,6 +7,7 @@ same references are refused to blueprints (threats.md, I27).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,6 +25,8 @@ from controller.plan.resource import Allow
 from controller.setting_types import SECRET, Name, Seconds, SecretRef, Strict
 from controller.signature_settings import SignatureSettings
 
+# Of a database URL, before the host or among the options: the one secret that may stand in a value.
+_PASSWORD = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*(?=@)|([?&]password)=[^&]*")
 ENGINES = ("docker", "kubernetes", "proxmox", "simulation")
 
 
@@ -135,6 +138,7 @@ class ReconcileSettings(Strict):
     in_flight: Annotated[int, Field(ge=1, le=64)] = 8
     step_timeout: Seconds = 600
     health_timeout: Seconds = 300
+    lease: Annotated[Seconds, Field(ge=1, le=600)] = 15
 
 
 class KeepSettings(Strict):
@@ -332,7 +336,12 @@ def _origins(
     for path, value in _leaves(settings.model_dump(mode="json")):
         above = [path[:i] for i in range(len(path), 0, -1) if path[i : i + 1] in ("", ".")]
         variable = next((by_path[p] for p in above if p in by_path), None)
-        yield Origin(path, value, variable or (file if _has(content, path.split(".")) else "default"))
+        shown = _PASSWORD.sub(_masked, value) if path == "journal" else value
+        yield Origin(path, shown, variable or (file if _has(content, path.split(".")) else "default"))
+
+
+def _masked(found: re.Match[str]) -> str:
+    return f"{found[1]}:***" if found[2] is None else f"{found[2]}=***"
 
 
 def _leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:

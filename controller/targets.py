@@ -8,13 +8,15 @@ from __future__ import annotations
 import getpass
 import os
 import secrets as entropy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote
 
 from controller.errors import AlmaError, InvalidInput
+from controller.journal.place import ServerPlace, place_of
 from controller.plan.resource import Allow, Kind
 from controller.redact import Redactor
 from controller.runtime.clock import Clock
@@ -123,7 +125,7 @@ def open_targets(
     redact = Redactor(known.known)
     name = install_id(settings, state, configured=configured)
     own = resolve_own(settings, environment)
-    known.learn(own.values())
+    known.learn([*own.values(), *_passwords(settings)])
     engines = {
         target: load_engine(entry.engine).open(
             Binding(
@@ -145,6 +147,14 @@ def open_targets(
     observer = Observer(engines, engine_of, buckets, measures, clock, on_defect)
     planning = Planning(name, engines, engine_of, kinds_of(engine_of.values()), observer, known, _today(clock))
     return Targets(name, engines, engine_of, planning, known, key, redact)
+
+
+def _passwords(settings: Settings) -> Iterator[str]:
+    """Those that stand in a value and not behind a reference."""
+    place = place_of(settings.journal) if settings.journal else None
+    if isinstance(place, ServerPlace) and place.password:
+        yield place.password
+        yield unquote(place.password)
 
 
 def _today(clock: Clock) -> Callable[[], date]:

@@ -19,6 +19,7 @@ from controller.git.credentials import GitCredentials, configure_git
 from controller.git.repository import Mirror
 from controller.git.watcher import watch
 from controller.install import Install
+from controller.journal.shared_lease import SharedLeases
 from controller.local_forge import JournalStore, MirrorGit
 from controller.operations.access import Actor, Role, RoleRules, forge_actor, os_actor, role_of
 from controller.operations.answering import CommentDesk
@@ -52,6 +53,7 @@ from controller.runtime.reverting import LateReverts, Place, RevertPulls
 from controller.runtime.reviewing import Reviewing
 from controller.runtime.scope_runs import Budgets, ScopeRuns
 from controller.runtime.settle import Settling
+from controller.runtime.sharing import Share
 from controller.runtime.source import GitSource, Granted, RepositorySource, Signing
 from controller.runtime.step_values import AllowOf, StepFiller
 from controller.runtime.sweeping import Sweeping
@@ -98,8 +100,7 @@ class Spreading:
             self._queue.add(f"ipr:{run.repository}/{number}", Priority.PULL_REQUEST, delay_s)
         if run.word.ended and run.repository in self.iprs:
             # Live state has moved: open pull requests against this scope are planned again, many moves at once.
-            for number in self.iprs[run.repository].touching(run.scope):
-                self._queue.add(f"ipr:{run.repository}/{number}", Priority.PULL_REQUEST, 1.0)
+            self._queue.add(f"touch:{run.repository}/{run.scope}", Priority.PULL_REQUEST, 1.0)
 
     def scope_held(self, record: ScopeRecord) -> None:
         if record.seen_revision:
@@ -263,10 +264,11 @@ def _loop(
 ) -> Loop:
     settings = install.settings
     rate = settings.reconcile.scope_rate
+    looks = {name: _look(install, r, queue) for name, r in by_name.items()}
     return Loop(
         queue=queue,
         reconciler=running.reconciler,
-        repositories={name: _look(install, r, queue) for name, r in by_name.items()},
+        repositories=looks,
         iprs=spreading.iprs,
         pushes={n: PushStatuses(n, r.forge, install.records) for n, r in by_name.items()},
         reverts=LateReverts(install.records, running.reverts, spreading.run_moved),
@@ -277,7 +279,16 @@ def _loop(
         metrics=install.metrics,
         rates=Rates(rate.per_minute, rate.burst),
         interval_s=float(settings.reconcile.interval),
+        share=_share(install, queue, looks),
     )
+
+
+def _share(install: Install, queue: WorkQueue, looks: Mapping[str, RepositoryLook]) -> Share | None:
+    """Of a journal that others may write to."""
+    if not isinstance(install.leases, SharedLeases):
+        return None
+    follow = {name: look.follow for name, look in looks.items()}
+    return Share(install.leases, install.records, queue, install.clock, follow)
 
 
 def _look(install: Install, repository: _Repository, queue: WorkQueue) -> RepositoryLook:

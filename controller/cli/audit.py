@@ -11,7 +11,7 @@ from controller.cli.care import journal_url, say_chain, verified_here
 from controller.cli.session import ask, settings_of, state_of
 from controller.cli.show import print_json, print_table
 from controller.journal.export import AUDIT_STREAM, exported, verified
-from controller.journal.place import database_path
+from controller.journal.place import place_of
 from controller.operations.doctor import report_json
 from controller.operations.rights import RIGHTS
 
@@ -70,7 +70,7 @@ def verify(ctx: click.Context, export: TextIO | None, output: str) -> int:
 def export_(ctx: click.Context) -> int:
     """The log as lines of JSON, each with its hash. Anyone can check them: alma audit verify FILE."""
     loaded = settings_of(ctx)
-    for line in exported(database_path(journal_url(loaded, state_of(ctx, loaded))), stream=AUDIT_STREAM):
+    for line in exported(place_of(journal_url(loaded, state_of(ctx, loaded))), stream=AUDIT_STREAM):
         click.echo(line)
     return 0
 

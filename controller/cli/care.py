@@ -15,7 +15,7 @@ from controller.errors import AlmaError
 from controller.journal.export import exported, verified
 from controller.journal.journal import Journal
 from controller.journal.lock import LockHeld
-from controller.journal.place import database_path
+from controller.journal.place import FilePlace, place_of
 from controller.operations.doctor import State, journal_checks, report_json
 from controller.plan.codec import to_json
 from controller.review.inert import visible
@@ -52,9 +52,10 @@ def doctor(ctx: click.Context, output: str) -> int:
 
 def _without_journal(loaded: Loaded, state: Path, error: AlmaError) -> Json:
     """A journal too damaged to be opened still tells where."""
-    if controller_socket(state) is not None or not database_path(journal_url(loaded, state)).exists():
+    place = place_of(journal_url(loaded, state))
+    if controller_socket(state) is not None or (isinstance(place, FilePlace) and not place.path.exists()):
         raise error
-    report = asyncio.run(Journal.inspect(journal_url(loaded, state)))
+    report = asyncio.run(Journal.inspect(journal_url(loaded, state), state))
     if report.intact:
         raise error
     return {"format": "alma.doctor/v1", "checks": [to_json(c) for c in journal_checks(report)]}
@@ -104,7 +105,7 @@ def verified_here(ctx: click.Context) -> Json:
     state = state_of(ctx, loaded)
     if controller_socket(state) is not None:
         return ask(loaded, state, "journal.verify", {})
-    return report_json(asyncio.run(Journal.inspect(journal_url(loaded, state))))
+    return report_json(asyncio.run(Journal.inspect(journal_url(loaded, state), state)))
 
 
 @journal.command("export")
@@ -113,7 +114,7 @@ def verified_here(ctx: click.Context) -> Json:
 def export_(ctx: click.Context, after: int) -> int:
     """Every record as one line of JSON with its hash. Anyone can check them: alma journal verify FILE."""
     loaded = settings_of(ctx)
-    for line in exported(database_path(journal_url(loaded, state_of(ctx, loaded))), after):
+    for line in exported(place_of(journal_url(loaded, state_of(ctx, loaded))), after):
         click.echo(line)
     return 0
 

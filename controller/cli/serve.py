@@ -43,18 +43,35 @@ def serve(ctx: click.Context, observe: bool) -> int:
 
 
 async def _serve(settings: Settings, state: Path, observe: bool, configured: bool) -> int:
+    """Again from the start whenever other controllers took this one for dead: nothing it remembers counts then."""
+    asked = asyncio.Event()
+    _stop_on_signals(asked)
+    while await _serve_once(settings, state, observe, configured, asked) and not asked.is_set():
+        click.echo("begins anew: other controllers took this one for dead and may hold its scopes", err=True)
+    return 0
+
+
+async def _serve_once(settings: Settings, state: Path, observe: bool, configured: bool, asked: asyncio.Event) -> bool:
+    """Until it is asked to end, or lost every lease: True then."""
     metrics = Metrics()
-    install = await open_install(settings, state, os.environ, SystemClock(), metrics, configured=configured)
+    clock = SystemClock()
+    install = await open_install(settings, state, os.environ, clock, metrics, configured=configured, serves=True)
     configure_logging(install.redact.event)
     stop = asyncio.Event()
-    _stop_on_signals(stop)
+    passing_on = asyncio.create_task(_pass_on(asked, stop))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(install.close)
+        stack.callback(passing_on.cancel)
         voices = voices_of(install, os.environ, stack)
         controller = await build_controller(install, os.environ, voices, stack, stop, observe=observe)
         await report(controller)
         await serve_until(controller, settings, metrics, stop, stack)
-    return 0
+        return controller.loop.is_lost
+
+
+async def _pass_on(asked: asyncio.Event, stop: asyncio.Event) -> None:
+    await asked.wait()
+    stop.set()
 
 
 async def serve_until(

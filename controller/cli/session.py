@@ -18,7 +18,7 @@ import click
 
 from controller.errors import AlmaError, Unreachable
 from controller.journal.glance import documents_at
-from controller.journal.place import database_path
+from controller.journal.place import place_of
 from controller.plan.codec import from_json
 from controller.runtime.clock import SystemClock
 from controller.runtime.records import ScopeRecord
@@ -144,7 +144,7 @@ def scopes_here(loaded: Loaded, state: Path) -> Mapping[str, ScopeRecord]:
     url = loaded.settings.journal or f"sqlite:///{state / 'alma.db'}"
     if controller_socket(state) is not None:
         return {}
-    return {name: from_json(ScopeRecord, body) for name, body in documents_at(database_path(url), "scope").items()}
+    return {name: from_json(ScopeRecord, body) for name, body in documents_at(place_of(url), "scope").items()}
 
 
 def blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Executable, Table, bindparam, delete, insert
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.errors import AlmaError
 from controller.journal.chain import Json, canonical, text_digest
 from controller.journal.failure import StaleStream
 from controller.journal.projections import ONLY_DOCUMENTS, SEALED_OP, Document, Draft, Entry, Recorded
-from controller.journal.tables import DOCUMENTS, RECORDS, SEALED
+from controller.journal.tables import DOCUMENTS, RECORDS, SEALED, TOUCHED
 
 
 @dataclass(slots=True)
@@ -80,30 +81,51 @@ def fail(batch: Sequence[Request], error: AlmaError) -> None:
             request.answer.set_exception(error)
 
 
-async def write(connection: AsyncConnection, draft: Draft) -> None:
-    """Store a draft's rows, documents and sealed blobs in the transaction of `connection`."""
+async def write(connection: AsyncConnection, draft: Draft, *, shared: bool) -> None:
+    """Store a draft's rows, documents and sealed blobs in the transaction of `connection`; with `shared` also which
+    documents other processes have to look at again."""
     names = [c.name for c in RECORDS.columns]
+    keep = _KEEPING[connection.dialect.name]
     await connection.execute(insert(RECORDS), [{n: getattr(r, n) for n in names} for r in draft.rows])
     documents = [
         {"kind": kind, "key": key, "body": w.body, "digest": w.digest} for (kind, key), w in draft.documents.items()
     ]
     # Each statement is a round trip to the connection's thread, so each is sent once for all its rows.
-    await _sent(connection, _KEEP_DOCUMENT, [d for d in documents if d["body"] is not None])
+    await _sent(connection, keep.document, [d for d in documents if d["body"] is not None])
     await _sent(connection, _DROP_DOCUMENT, [{"a": d["kind"], "b": d["key"]} for d in documents if d["body"] is None])
     blobs = draft.sealed.items()
-    await _sent(connection, _KEEP_BLOB, [{"op": op, "blob": blob} for op, blob in blobs if blob is not None])
+    await _sent(connection, keep.blob, [{"op": op, "blob": blob} for op, blob in blobs if blob is not None])
     await _sent(connection, _DROP_BLOB, [{"a": op} for op, blob in blobs if blob is None])
+    if shared:
+        touched = [{"kind": d["kind"], "key": d["key"], "seq": draft.head.seq} for d in documents]
+        await _sent(connection, keep.touched, touched)
 
 
-def _keeping(table: Table, keys: Sequence[str], values: Sequence[str]) -> Executable:
-    statement = upsert(table)
-    newer = {name: statement.excluded[name] for name in values}
-    return statement.on_conflict_do_update(index_elements=list(keys), set_=newer)
+@dataclass(frozen=True, slots=True)
+class _Keeping:
+    """The statements that insert or replace, in one database's dialect."""
+
+    document: Executable
+    blob: Executable
+    touched: Executable
+
+    @classmethod
+    def by(cls, upsert: Callable[[Table], Any]) -> _Keeping:
+        def keeping(table: Table, keys: Sequence[str], values: Sequence[str]) -> Executable:
+            statement = upsert(table)
+            newer = {name: statement.excluded[name] for name in values}
+            made: Executable = statement.on_conflict_do_update(index_elements=list(keys), set_=newer)
+            return made
+
+        return cls(
+            keeping(DOCUMENTS, ["kind", "key"], ["body", "digest"]),
+            keeping(SEALED, ["op"], ["blob"]),
+            keeping(TOUCHED, ["kind", "key"], ["seq"]),
+        )
 
 
-_KEEP_DOCUMENT = _keeping(DOCUMENTS, ["kind", "key"], ["body", "digest"])
+_KEEPING = {"sqlite": _Keeping.by(sqlite.insert), "postgresql": _Keeping.by(postgresql.insert)}
 _DROP_DOCUMENT = delete(DOCUMENTS).where(DOCUMENTS.c.kind == bindparam("a"), DOCUMENTS.c.key == bindparam("b"))
-_KEEP_BLOB = _keeping(SEALED, ["op"], ["blob"])
 _DROP_BLOB = delete(SEALED).where(SEALED.c.op == bindparam("a"))
 
 

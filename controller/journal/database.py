@@ -1,163 +1,68 @@
-"""The database file: opened so that a commit is durable, migrated when it must be, and its errors in our words."""
+"""The database under a journal, as promises; one file per kind of database keeps them."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from importlib import import_module
-from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from sqlalchemy import URL, Connection, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from controller.journal.failure import JournalDamaged, JournalTooNew, JournalUnavailable, explained
-from controller.journal.place import SCHEMA
+from controller.journal.failure import JournalTooNew
+from controller.journal.place import SCHEMA, FilePlace, Place
+from controller.journal.sqlite import SqliteDatabase
 
-_KNOWN = ("0001",)  # every schema this code can bring up to SCHEMA
-_READERS_MAX = 4
+_KNOWN = ("0001",)  # every older schema this code can bring up to SCHEMA
 
 
-class Database:
-    """One SQLite file in WAL mode with synchronous=FULL: one connection that writes, a few that only read."""
+class Database(Protocol):
+    """Raises JournalUnavailable and JournalDamaged only."""
 
-    def __init__(self, path: Path, *, busy_s: float = 5.0) -> None:
-        self.path = path
-        self._writer = _engine(path, busy_s, writes=True)
-        self._readers = _engine(path, busy_s, writes=False)
+    shared: bool  # other processes write too
 
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction, durable when the block is left. Raises JournalUnavailable or JournalDamaged; then nothing
-        of it is there, or (only if the answer to the commit was lost) all of it."""
-        with _translating():
-            async with self._writer.begin() as connection:
-                yield connection
+    async def prepare(self) -> None:
+        """Make it usable, where that is ours to do. Raises when a commit would not be durable (I8)."""
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """One transaction of the only writer, durable when the block is left. When it fails nothing of it is there,
+        or (only if the answer to the commit was lost) all of it."""
+        ...
+
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """One consistent view that no write disturbs."""
-        with _translating():
-            async with self._readers.begin() as connection:
-                yield connection
+        ...
 
     async def schema(self) -> str | None:
-        """The version of the tables; None for a new file."""
-        async with self.write() as connection:
-            found = await connection.exec_driver_sql(
-                "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
-            )
-            if not found.scalar_one():
-                return None
-            version = await connection.exec_driver_sql("SELECT version_num FROM alembic_version")
-            return str(version.scalar())
-
-    async def migrate(self) -> None:
-        """Bring the tables to SCHEMA, in one transaction; nothing to do costs one query. Raises JournalTooNew when a
-        newer version wrote them (I25)."""
-        found = await self.schema()
-        if found == SCHEMA:
-            return
-        if found is not None and found not in _KNOWN:
-            raise JournalTooNew(found, SCHEMA)
-        async with self.write() as connection:
-            # Loaded only here: an up-to-date journal does not pay for Alembic at each start.
-            await connection.run_sync(import_module("controller.journal.migrations.upgrade").upgrade)
+        """The version of the tables; None for a new database."""
 
     async def forget_erased(self) -> None:
-        """Move everything from the write-ahead log into the file and cut the log, so that erased bytes (which
-        secure_delete zeroes in the file) are in neither."""
-        with _translating():
-            async with self._writer.connect() as connection:
-                await connection.exec_driver_sql("COMMIT")  # a checkpoint works outside of transactions only
-                await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-                await connection.exec_driver_sql("BEGIN")
+        """Erased bytes leave the files, as far as the database can."""
 
     async def integrity(self) -> tuple[str, ...]:
-        """What SQLite itself finds wrong in tables and indexes; empty when nothing is."""
-        async with self.read() as connection:
-            rows = await connection.exec_driver_sql("PRAGMA integrity_check(20)")
-            return tuple(str(r[0]).splitlines()[0] for r in rows if r[0] != "ok")
+        """What the database itself finds wrong; empty when nothing is."""
+        ...
 
     async def close(self) -> None:
-        """Ends the connections' threads; call it before the loop ends."""
-        await self._readers.dispose()
-        await self._writer.dispose()
+        """Call it before the loop ends."""
 
 
-def create_file(path: Path) -> None:
-    """An empty file for this user alone, in a directory for this user alone. Existing ones stay as they are."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise JournalUnavailable(f"{path}: {error.strerror}", hint="check the path and its rights") from None
+def database_at(place: Place) -> Database:
+    """Opened at its first use."""
+    if isinstance(place, FilePlace):
+        return SqliteDatabase(place.path)
+    # Most installs have no PostgreSQL and do not pay for its driver.
+    made: Database = import_module("controller.journal.postgres").PostgresDatabase(place)
+    return made
 
 
-class _translating:  # noqa: N801 - reads as the verb it is in `with`
-    """Turns the driver's errors into ours on the way out."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, DBAPIError):
-            raise explained(error.orig) from None
-        if isinstance(error, sqlite3.Error):
-            raise explained(error) from None
-        if isinstance(error, UnicodeDecodeError):
-            raise JournalDamaged("text that is not UTF-8") from None
-
-
-def _engine(path: Path, busy_s: float, *, writes: bool) -> AsyncEngine:
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=str(path)),
-        pool_size=1 if writes else _READERS_MAX,
-        max_overflow=0,
-        hide_parameters=True,
-        connect_args={"timeout": busy_s},
-    )
-
-    def configure(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN comes too late for DDL and for readers
-        _configure(connection, writes=writes)
-
-    def begin(connection: Connection) -> None:
-        # A writer takes its lock at once: an upgrade in mid-transaction cannot wait and would fail instead.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    event.listen(engine.sync_engine, "connect", configure)
-    event.listen(engine.sync_engine, "begin", begin)
-    return engine
-
-
-def _configure(connection: Any, *, writes: bool) -> None:
-    mode = _pragma(connection, "journal_mode = WAL") if writes else _pragma(connection, "journal_mode")
-    _pragma(connection, "synchronous = FULL")
-    _pragma(connection, "secure_delete = ON")
-    _pragma(connection, "cell_size_check = ON")
-    if not writes:
-        _pragma(connection, "query_only = ON")
-    require_durable(str(mode), int(_pragma(connection, "synchronous")))
-
-
-def require_durable(journal_mode: str, synchronous: int) -> None:
-    """Raises JournalUnavailable unless a commit is on the disk when it returns (I8): WAL and FULL (2) or EXTRA (3)."""
-    if journal_mode.lower() != "wal" or synchronous < 2:
-        raise JournalUnavailable(
-            f"a commit would not be durable (journal_mode={journal_mode}, synchronous={synchronous})",
-            hint="put the journal on a local disk; network and memory file systems do not do",
-        )
-
-
-def _pragma(connection: Any, text: str) -> Any:
-    cursor = connection.cursor()
-    try:
-        cursor.execute(f"PRAGMA {text}")
-        row: Sequence[Any] | None = cursor.fetchone()
-        return row[0] if row else None
-    finally:
-        cursor.close()
+async def migrate(database: Database) -> None:
+    """Bring the tables to SCHEMA, in one transaction; nothing to do costs one query. Raises JournalTooNew when a
+    newer version wrote them (I25)."""
+    found = await database.schema()
+    if found == SCHEMA:
+        return
+    if found is not None and found not in _KNOWN:
+        raise JournalTooNew(found, SCHEMA)
+    async with database.write() as connection:
+        # Loaded only here: an up-to-date journal does not pay for Alembic at each start.
+        await connection.run_sync(import_module("controller.journal.migrations.upgrade").upgrade)

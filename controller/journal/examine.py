@@ -14,7 +14,7 @@ from controller.journal.chain import GENESIS, ChainReport, Damage, Row, as_state
 from controller.journal.database import Database
 from controller.journal.failure import JournalDamaged
 from controller.journal.projections import SEALED_OP, Standing
-from controller.journal.tables import DOCUMENTS, RECORDS, SEALED
+from controller.journal.tables import DOCUMENTS, RECORDS, SEALED, TOUCHED
 
 _CHUNK = 1000  # rows per look: about 8 ms of the loop's time
 _DAMAGES_MAX = 100
@@ -58,6 +58,44 @@ async def standing_of(connection: AsyncConnection) -> Standing:
     return standing
 
 
+async def catch_up(connection: AsyncConnection, standing: Standing) -> None:
+    """Take in what other processes committed since. Raises JournalDamaged when it does not follow on what we know:
+    records that were there are gone after a failover or a restore, or were changed."""
+    head = await head_of(connection)
+    if head == standing.head:
+        return
+    known = standing.head
+    if head.seq < known.seq:
+        raise JournalDamaged(f"the newest records are gone: it ends at {head.seq}, and {known.seq} was there")
+    newest = await _followed(connection, known, head)
+    since = select(TOUCHED.c.kind, TOUCHED.c.key, DOCUMENTS.c.body).where(TOUCHED.c.seq > known.seq)
+    at = (DOCUMENTS.c.kind == TOUCHED.c.kind) & (DOCUMENTS.c.key == TOUCHED.c.key)
+    changed = await connection.execute(since.select_from(TOUCHED.outerjoin(DOCUMENTS, at)))
+    for kind, key, body in changed:
+        standing.replace(kind, key, body)
+    standing.head = head
+    if as_state(standing.total) != newest.state:
+        raise JournalDamaged(await _odd_document(connection))
+
+
+async def _followed(connection: AsyncConnection, known: Head, head: Head) -> Row:
+    """The newest record, after every one since `known` was checked."""
+    before, at = known, max(known.seq - 1, 0)
+    newest: Row | None = None
+    while at < head.seq:
+        rows = await rows_after(connection, at, head.seq, _CHUNK)
+        for row in rows:
+            follows = row.hash == known.hash if row.seq == known.seq else Head(row.seq - 1, row.prev_hash) == before
+            if not row.intact or not follows:
+                raise JournalDamaged("it does not follow on what was there", row.seq)
+            before, newest = Head(row.seq, row.hash), row
+        if not rows:
+            raise JournalDamaged(f"records after {at} are missing")
+        at = rows[-1].seq
+    assert newest is not None, "there are records after what we know"
+    return newest
+
+
 async def examine(database: Database, anchor: AnchorFile) -> ChainReport:
     """Every record, every document and the anchor. Names damage, never raises JournalDamaged."""
     walk = _Walk()
@@ -69,7 +107,7 @@ async def examine(database: Database, anchor: AnchorFile) -> ChainReport:
             standing = await standing_of(connection)
             walk.damages += await _lost_blobs(connection)
             documents = sum(len(keys) for keys in standing.digests.values())
-        walk.damages += [Damage(None, f"SQLite: {line}") for line in await database.integrity()]
+        walk.damages += [Damage(None, line) for line in await database.integrity()]
     except JournalDamaged as error:
         walk.damages.append(Damage(error.seq, error.what))
     head = walk.head

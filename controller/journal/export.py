@@ -1,29 +1,67 @@
 """The chain as lines of JSON, one record each with its hash, and the check of such lines by themselves (I46).
 
-Reads beside a controller: a reader of a WAL database blocks nobody. Sealed prior state is no part of it.
+Reads beside a controller: a reader of a WAL database, or of PostgreSQL, blocks nobody. Sealed prior state is no part
+of it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import orjson
 
 from controller.journal.chain import GENESIS, ChainReport, Damage, Row
+from controller.journal.database import database_at
+from controller.journal.examine import head_of, rows_after
 from controller.journal.failure import JournalUnavailable, explained
+from controller.journal.place import FilePlace, Place, ServerPlace
 
 AUDIT_STREAM = "audit"  # who asked for what (I46)
 _BUSY_S = 5.0
+_CHUNK = 1000
 _DAMAGES_MAX = 100
 _COLUMNS = "seq, stream, version, kind, at, body, state, prev_hash, hash"
 
 
-def exported(path: Path, after_seq: int = 0, stream: str = "") -> Iterator[str]:
+def exported(place: Place, after_seq: int = 0, stream: str = "") -> Iterator[str]:
     """Every record after `after_seq` as one line (of one stream, where one is named), in order, as it was when the
     first was asked for. Raises JournalUnavailable and JournalDamaged."""
+    if isinstance(place, FilePlace):
+        return _of_file(place.path, after_seq, stream)
+    return _of_server(place, after_seq, stream)
+
+
+def _of_server(place: ServerPlace, after_seq: int, stream: str) -> Iterator[str]:
+    """The loop runs only while the next rows are asked for."""
+    with asyncio.Runner() as runner:
+        chunks = _chunks(place, after_seq)
+        while rows := runner.run(_next(chunks)):
+            yield from (_line(row) for row in rows if stream in ("", row.stream))
+
+
+async def _chunks(place: ServerPlace, after_seq: int) -> AsyncIterator[list[Row]]:
+    database = database_at(place)
+    try:
+        if await database.schema() is None:
+            raise JournalUnavailable("its tables are not there", hint="check `journal:` in alma-server.yaml")
+        async with database.read() as connection:
+            last = (await head_of(connection)).seq
+            while rows := await rows_after(connection, after_seq, last, _CHUNK):
+                yield rows
+                after_seq = rows[-1].seq
+    finally:
+        await database.close()
+
+
+async def _next(chunks: AsyncIterator[list[Row]]) -> list[Row]:
+    return await anext(chunks, [])
+
+
+def _of_file(path: Path, after_seq: int, stream: str) -> Iterator[str]:
     if not path.exists():
         raise JournalUnavailable(f"{path} is not there", hint="check `journal:` in alma-server.yaml")
     try:

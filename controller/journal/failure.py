@@ -8,6 +8,16 @@ from controller.errors import AlmaError
 
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_FORMAT")
 
+# Corrupted data and indexes, a broken constraint, a table or column that is gone, text that is not UTF-8.
+_PG_DAMAGE = ("XX", "23", "42P01", "42703", "22021")
+_PG_HINTS = {
+    "28": "the database refuses the login: check user and password in `journal:` or $PGPASSWORD",
+    "3D": "make the database first: createdb --encoding UTF8 --template template0 NAME",
+    "42501": "the login may not do that: make it the owner of the database",
+    "53": "PostgreSQL lacks connections, memory or disk: mend that; the next write tries again",
+    "55P03": "another controller holds the journal's lock for too long; the next write tries again",
+}
+
 
 class JournalDamaged(AlmaError):
     """What is stored is not what was written. Mutation stops until a person has looked (I24). `seq` is the damaged
@@ -40,6 +50,16 @@ class JournalTooNew(AlmaError):
         )
 
 
+class Evicted(AlmaError):
+    """Others took this process for dead and may hold what it held: it writes nothing more and begins anew (I14)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this process was silent for longer than its lease and was taken for dead: its scopes may be another's",
+            hint="nothing was written; it registers anew and goes on with what is free",
+        )
+
+
 class StaleStream(AlmaError):
     """Somebody wrote to the stream since it was read. Read it again, then decide again."""
 
@@ -54,6 +74,19 @@ def explained(error: BaseException | None) -> AlmaError:
     if name.startswith(_DAMAGE) or _unreadable(error, name):
         return JournalDamaged(f"the database reports {name}")
     return JournalUnavailable(f"the database reports {name}")
+
+
+def of_sqlstate(state: str | None, name: str) -> AlmaError:
+    """PostgreSQL's error in our words, by its SQLSTATE (its Appendix A); None where the driver has none."""
+    text = f"the database reports {name}"
+    if state is None:
+        return JournalUnavailable(
+            text, hint="is PostgreSQL running, and is `journal:` right? the next write tries again"
+        )
+    if state.startswith(_PG_DAMAGE):
+        return JournalDamaged(text)
+    hint = next((hint for start, hint in _PG_HINTS.items() if state.startswith(start)), "the next write tries again")
+    return JournalUnavailable(text, hint=hint)
 
 
 def _unreadable(error: BaseException | None, name: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from controller.errors import AlmaError
 from controller.journal.journal import Journal
@@ -23,21 +24,36 @@ class ScopeBusy(AlmaError):
     """A run of this scope holds its lease (I13)."""
 
 
+class Holder(Protocol):
+    """Who gives leases."""
+
+    def epoch_of(self, scope: str) -> int:
+        """Grows whenever another process comes to hold the scope."""
+        ...
+
+    def sure(self, scope: str) -> bool:
+        """True if no other process can mutate the scope now."""
+        ...
+
+    def returned(self, scope: str) -> None:
+        """Called by a lease that is released."""
+
+
 class Lease:
     """The right of one run to mutate one scope; fulfils `controller.plan.step.Fence`."""
 
-    def __init__(self, scope: str, leases: Leases) -> None:
+    def __init__(self, scope: str, leases: Holder) -> None:
         self.scope = scope
-        self._leases: Leases | None = leases
+        self._leases: Holder | None = leases
 
     @property
     def epoch(self) -> int:
-        """Grows at every process start. 0 once released."""
-        return self._leases.epoch if self._leases else 0
+        """The holder's for this scope. 0 once released."""
+        return self._leases.epoch_of(self.scope) if self._leases else 0
 
     def holds(self) -> bool:
         """True if no other process or run can mutate this scope now. Unsure means False."""
-        return self._leases is not None and self._leases.sure()
+        return self._leases is not None and self._leases.sure(self.scope)
 
     def release(self) -> None:
         """Let the next run have the scope. Safe to repeat; afterwards `holds` is False for good."""
@@ -68,11 +84,20 @@ class Leases:
         self._held.add(scope)
         return Lease(scope, self)
 
+    async def hold(self, scope: str) -> None:
+        """Every scope of a journal with one process is its own."""
+
+    async def close(self) -> None:
+        """Nothing to give back: the lock tells."""
+
     def returned(self, scope: str) -> None:
-        """Called by a lease that is released."""
         self._held.discard(scope)
 
-    def sure(self) -> bool:
+    def epoch_of(self, scope: str) -> int:
+        """The process's."""
+        return self.epoch
+
+    def sure(self, scope: str) -> bool:
         """True if the lock was seen in our hands within the last second and the journal still takes records."""
         if not self._journal.writable:
             return False

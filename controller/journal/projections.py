@@ -79,6 +79,13 @@ class Standing:
         if kind == STREAM:
             self.streams[key] = int(orjson.loads(body)["version"])
 
+    def replace(self, kind: str, key: str, body: str | None) -> None:
+        """Another process stored this body, or deleted the document. Raises ValueError as `load` does."""
+        held = self.digests.get(kind, {}).pop(key, None)
+        self.total = moved(self.total, held, None)
+        if body is not None:
+            self.load(kind, key, body)
+
     def take(self, draft: Draft) -> None:
         """The draft is durable now."""
         self.head, self.total = draft.head, draft.total

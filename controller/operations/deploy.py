@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from controller.errors import AlmaError, RefusedByPolicy
-from controller.journal.lease import Leases
+from controller.journal.lease import Lease
 from controller.plan.change import ClearedBy, Plan
 from controller.plan.limits import Allowance, Listed, PruneLimits, clear, over_budget
 from controller.runtime.carrying import RunHooks, StepValues
@@ -24,6 +25,14 @@ from controller.runtime.sweeping import Sweeping
 LOCAL = "local-folder"  # the repository that records of such scopes name
 
 
+class ScopeLeases(Protocol):
+    """Of this process; `hold` first where other processes may have the scope."""
+
+    async def hold(self, scope: str) -> None: ...
+
+    def take(self, scope: str) -> Lease: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Standalone:
     """What a deploy by hand stands on."""
@@ -33,7 +42,7 @@ class Standalone:
     records: Records
     settling: Settling
     values: StepValues
-    leases: Leases
+    leases: ScopeLeases
     clock: Clock
     new_id: Callable[[], str]
     caller: str  # `os:alice`
@@ -62,6 +71,7 @@ class Standalone:
         if too_much and not (confirm and len(confirm) >= 8 and planned.plan.digest.startswith(confirm)):
             raise RefusedByPolicy(too_much, hint=f"look at the plan, then: --confirm {planned.plan.digest[:12]}")
         scope = planned.plan.scope
+        await self.leases.hold(scope)
         record = await self.records.get(ScopeRecord, scope) or ScopeRecord(scope, LOCAL)
         record = replace(record, outputs=planned.outputs(), exports=planned.exports)
         listed = frozenset(Listed.of(c) for c in planned.plan.changes)
@@ -81,6 +91,7 @@ class Standalone:
 
     async def sweep(self, left: Plan) -> RunRecord:
         """Carry out the plan of `left`, before any other."""
+        await self.leases.hold(left.scope)
         record = await self.records.get(ScopeRecord, left.scope) or ScopeRecord(left.scope, LOCAL)
         decision = Decision(Verdict.GO, left)
         run, begun = await self.settling.begin(record, left.revision, "", decision, True, False, self.new_id)
@@ -88,6 +99,7 @@ class Standalone:
 
     async def finish(self, record: ScopeRecord) -> RunRecord | None:
         """Go on with a run that an earlier process left behind."""
+        await self.leases.hold(record.scope)
         run = await self.records.get(RunRecord, record.run) if record.run else None
         begun = await self.settling.begun(run.run) if run else None
         if run is None or begun is None:

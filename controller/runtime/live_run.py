@@ -119,6 +119,7 @@ class LiveRun:
             for _, heard in batch:
                 if not heard.done():
                     heard.set_exception(e if isinstance(e, Exception) else LeaseLost("stopped while writing"))
+                    heard.exception()  # who called for this write hears of it from the write itself
             raise
         for event, heard in batch:
             self._state, _ = advance(self.state, event)

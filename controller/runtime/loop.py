@@ -22,6 +22,7 @@ from controller.runtime.reconciler import Reconciler
 from controller.runtime.repository_look import RepositoryLook
 from controller.runtime.retention import Retention
 from controller.runtime.reverting import LateReverts
+from controller.runtime.sharing import Share
 from controller.runtime.work_queue import Item, Priority, WorkQueue
 from controller.telemetry import Metrics
 from controller.token_bucket import TokenBucket
@@ -29,6 +30,7 @@ from engines.engine import Engine, EngineError
 
 _log = structlog.get_logger("loop")
 _WORKERS = 8
+_JOURNAL_AGAIN_S = 15.0  # the longest delay: a run that was begun goes on soon after the journal is back
 _PRUNE_FIRST_S = 60.0  # after the start: what waits for a look goes first
 _PRUNE_EVERY_S = 86_400.0
 _QUICK_WORKERS = 3  # never taken by a run: looks and reviews go on beside slow deploys
@@ -65,17 +67,22 @@ class Loop:
         metrics: Metrics,
         rates: Rates = Rates(),
         interval_s: float = 60.0,
+        share: Share | None = None,
     ) -> None:
         self._queue, self._reconciler, self._repositories, self._iprs = queue, reconciler, repositories, iprs
         self._pushes, self._reverts, self._new_id = pushes, reverts, new_id
         self._retention = retention
         self._engines, self._clock, self._metrics = engines, clock, metrics
         self._rates, self._interval_s = rates, interval_s
+        self._share = share  # None: this controller is the only one
         self._buckets: dict[str, TokenBucket] = {}
         self._failures: dict[str, int] = {}
 
     async def run(self, stop: asyncio.Event, watches: Sequence[Callable[[], AsyncIterator[str]]] = ()) -> None:
-        """Until `stop` is set; passes under way are finished first. `watches` yield keys to look at at once."""
+        """Until `stop` is set; passes under way are finished first. Where others took this controller for dead it ends
+        too, and they are not. `watches` yield keys to look at at once."""
+        if self._share:
+            await self._share.step()
         for scope in await self.left_behind():
             self._queue.add(f"scope:{scope}", Priority.PERSON)
         for name in self._repositories:
@@ -86,17 +93,24 @@ class Loop:
         self._queue.add("prune:", Priority.POLL, _PRUNE_FIRST_S)
         helpers = [asyncio.create_task(self._hints(t, e)) for t, e in self._engines.items()]
         helpers += [asyncio.create_task(self._watched(w)) for w in watches]
+        helpers += [asyncio.create_task(self._share.run())] if self._share else []
         workers = [asyncio.create_task(self._work(stop, None)) for _ in range(_WORKERS)]
         workers += [asyncio.create_task(self._work(stop, _is_quick)) for _ in range(_QUICK_WORKERS)]
-        stopper = asyncio.create_task(stop.wait())
+        enders = [asyncio.create_task(stop.wait())]
+        enders += [asyncio.create_task(self._share.lost.wait())] if self._share else []
         try:
-            await asyncio.wait({stopper, *workers}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*enders, *workers}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.set()
-            for task in (*helpers, stopper):
+            for task in (*helpers, *enders):
                 task.cancel()
-            await asyncio.gather(*helpers, stopper, return_exceptions=True)
+            await asyncio.gather(*helpers, *enders, return_exceptions=True)
             await self._end(workers)
+
+    @property
+    def is_lost(self) -> bool:
+        """True if it ended because others took this controller for dead: it may begin anew."""
+        return self._share is not None and self._share.lost.is_set()
 
     async def left_behind(self) -> tuple[str, ...]:
         """Scopes that a process looks at when it begins, whether or not Git can be read."""
@@ -105,7 +119,7 @@ class Loop:
     async def _end(self, workers: Sequence[asyncio.Task[None]]) -> None:
         """Idle workers end at once, busy ones after their pass; a defect in one of them surfaces."""
         for worker in workers:
-            if worker.get_name() != "busy":
+            if self.is_lost or worker.get_name() != "busy":
                 worker.cancel()
         for result in await asyncio.gather(*workers, return_exceptions=True):
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
@@ -139,7 +153,7 @@ class Loop:
             after_s, priority = e.retry_after_s, item.priority
         except (JournalDamaged, JournalUnavailable) as e:
             _log.error("journal unavailable, nothing is changed", key=item.key, reason=str(e))
-            after_s, priority = 15.0, item.priority
+            after_s, priority = min(_JOURNAL_AGAIN_S, self._delay_s(item.key)), item.priority
         except (AlmaError, ForgeError, EngineError) as e:
             _log.warning("pass failed", key=item.key, reason=str(e))
             after_s, priority = self._delay_s(item.key), Priority.POLL
@@ -151,6 +165,13 @@ class Loop:
 
     async def _dispatch(self, item: Item) -> tuple[float | None, Priority]:
         what, _, name = item.key.partition(":")
+        if self._share and not await self._share.admits(item):
+            return None, Priority.POLL
+        if what == "touch":
+            repository, _, scope = name.partition("/")
+            for touched in self._iprs[repository].touching(scope):
+                self._queue.add(f"ipr:{repository}/{touched}", Priority.PULL_REQUEST)
+            return None, Priority.POLL
         if what == "repo":
             await self._repositories[name].look()
             return self._interval_s, Priority.POLL

@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from controller.blueprint.repository import Repository
-from controller.errors import AlmaError, InvalidInput
+from controller.errors import AlmaError, InvalidInput, Unreachable
 from controller.forges.forge import Forge, ForgeError, PullRequest, PullState
 from controller.runtime.clearances import at_merge
 from controller.runtime.records import IprRecord, Records, RepositoryRecord, ScopeRecord
@@ -65,6 +65,24 @@ class RepositoryLook:
         if silent:
             raise silent
 
+    async def follow(self) -> None:
+        """For a controller whose neighbour looks at this repository: be where that look was. Remembers nothing; runs of
+        ours hear of the newer revision. Raises Unreachable."""
+        record = await self._records.get(RepositoryRecord, self._source.name)
+        if record is None or record.head is None or record.head == self._source.head:
+            return
+        mirror = self._source.mirror
+        if not await mirror.has(record.head):
+            await mirror.fetch([self._branch], listing=await mirror.refs())
+        if not await mirror.has(record.head):
+            raise Unreachable(
+                f"{record.head[:8]} of {self._source.name} is not there yet", hint="it is looked for again"
+            )
+        self._source.head = record.head
+        for scope in await self._records.all(ScopeRecord):
+            if scope.run and scope.repository == self._source.name:
+                self._nudge(scope.run)
+
     async def _moved(self, record: RepositoryRecord, head: str) -> RepositoryRecord:
         """The tracked branch is somewhere else than at the last look of this process."""
         rewritten = await self._rewritten(record.head, head)
@@ -79,9 +97,12 @@ class RepositoryLook:
         taken = await self._taken(config)
         own = replace(config, scopes=tuple(s for s in config.scopes if s.name not in taken))
         other_rules = await self._other_rules(record.head, config)
-        names = await self._scopes(own, head, record, rewritten, other_rules=other_rules)
+        names, due = await self._scopes(own, head, record, rewritten, other_rules=other_rules)
         after = replace(record, head=head, scopes=names, taken=tuple(taken), problem="; ".join(taken.values()))
         await self._note(after)
+        # Only now: who holds one of them may be another controller, which looks at the head that is noted.
+        for name in due:
+            self._queue.add(f"scope:{name}", Priority.WEBHOOK)
         return after
 
     async def _rewritten(self, previous: str | None, head: str) -> str:
@@ -114,8 +135,10 @@ class RepositoryLook:
 
     async def _scopes(
         self, config: Repository, head: str, record: RepositoryRecord, rewritten: str, *, other_rules: bool
-    ) -> tuple[str, ...]:
-        """Remember every scope of `config`; look at those whose content is not what was verified last."""
+    ) -> tuple[tuple[str, ...], list[str]]:
+        """Remember every scope of `config`. Their names, with those that are gone; and those to look at, whose content
+        is not what was verified last."""
+        due: list[str] = []
         for scope in config.scopes:
             known = await self._records.get(ScopeRecord, scope.name)
             if known is None:
@@ -127,14 +150,12 @@ class RepositoryLook:
                 await self._records.save("scope.rewritten", known)
             moved = other_rules or content != known.good_tree or not self._known
             if moved or known.run or known.waiting or known.orphaned:
-                self._queue.add(f"scope:{scope.name}", Priority.WEBHOOK)
+                due.append(scope.name)
             if known.run:
                 self._nudge(known.run)
         gone = set(record.scopes) - {s.name for s in config.scopes}
-        for name in sorted(gone):
-            self._queue.add(f"scope:{name}", Priority.WEBHOOK)
         self._known = True
-        return tuple(sorted({*(s.name for s in config.scopes), *gone}))
+        return tuple(sorted({*(s.name for s in config.scopes), *gone})), [*due, *sorted(gone)]
 
     async def _content(self, head: str, name: str, config: Repository) -> str | None:
         scope = config.scope(name)

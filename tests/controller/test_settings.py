@@ -53,6 +53,24 @@ def test_the_environment_wins_and_is_named_as_origin(tmp_path: Path) -> None:
     assert origins["reconcile.step_timeout"] == "default"
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (
+            "postgresql://alma:canary@db:5432/alma?sslmode=verify-full",
+            "postgresql://alma:***@db:5432/alma?sslmode=verify-full",
+        ),
+        ("postgresql://db/alma?user=alma&password=canary", "postgresql://db/alma?user=alma&password=***"),
+        ("postgresql://alma@db/alma", "postgresql://alma@db/alma"),
+        ("sqlite:////var/lib/alma/a:b@c.db", "sqlite:////var/lib/alma/a:b@c.db"),
+    ],
+)
+def test_the_password_of_the_journal_is_never_shown(url: str, shown: str) -> None:
+    """I26."""
+    origins = {o.path: o.value for o in load_settings(None, {"ALMA_JOURNAL": url}).origins}
+    assert origins["journal"] == shown
+
+
 def test_whole_maps_come_from_the_environment_as_json(tmp_path: Path) -> None:
     loaded = load_settings(None, {"ALMA_TARGETS": '{"sim": {"engine": "simulation"}}'})
     assert loaded.settings.targets["sim"].engine == "simulation"

@@ -12,9 +12,11 @@ import pytest
 from tests.e2e.checkout import Checkout, bare_remote
 from tests.e2e.gitea_scene import GiteaScene, People
 from tests.e2e.serving import Alma
+from tests.e2e.sharing import Fleet
 from tests.e2e.shop import ALMA_YAML, Shop
 from tests.servers.dockerd import DockerDaemon
 from tests.servers.gitea import GiteaServer
+from tests.servers.postgres import PostgresServer
 from tests.servers.process import free_port
 
 Serving = Callable[..., Alma]
@@ -71,6 +73,15 @@ def served(docker_host: DockerDaemon, tmp_path: Path) -> Iterator[Serving]:
             return stack.enter_context(closing(Alma(tmp_path / "alma", wanted, environment or {})))
 
         yield make
+
+
+@pytest.fixture
+def fleet(postgres: PostgresServer, tmp_path: Path) -> Iterator[Fleet]:
+    """A repository and a simulated host that controllers share; none of them is made yet."""
+    with ExitStack() as stack:
+        yield Fleet(tmp_path, postgres.empty(), stack)
+    if not postgres.answers():
+        postgres.start()
 
 
 @pytest.fixture

@@ -62,6 +62,17 @@ class Alma:
         """No chance to clean up."""
         self.stop(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """It does nothing more and loses nothing, until `thaw`."""
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        assert self._process is not None, "it was started"
+        self._process.send(number)
+
     def close(self) -> None:
         if self._process is not None:
             self.stop()

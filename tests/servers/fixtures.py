@@ -13,6 +13,7 @@ import pytest
 from tests.servers.dockerd import DockerDaemon
 from tests.servers.gitea import GiteaServer
 from tests.servers.kubernetes import ControlPlane
+from tests.servers.postgres import PostgresServer
 from tests.servers.prometheus import PrometheusServer
 from tests.servers.registry import Registry
 from tests.servers.temporal import TemporalServer
@@ -69,6 +70,14 @@ def cluster(kubernetes: ControlPlane) -> Iterator[ControlPlane]:
     if not kubernetes.answers():
         kubernetes.start_api()
     kubernetes.clean()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL; a test empties it first, and starts it again when it killed it."""
+    with closing(PostgresServer()) as server:
+        server.start()
+        yield server
 
 
 @pytest.fixture(scope="session")

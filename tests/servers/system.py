@@ -35,6 +35,7 @@ PACKAGES = (
     Package("docker-registry", "docker-registry", "an image registry with a login"),
     Package("apache2-utils", "htpasswd", "its accounts"),
     Package("prometheus", "promtool", "Prometheus and promtool"),
+    Package("postgresql-15", "pg_ctlcluster", "PostgreSQL; its own programs lie outside of PATH"),
     Package("mmdebstrap", "mmdebstrap", "the base of the container image"),
     Package("etcd-server", "etcd", "what a Kubernetes API server keeps its objects in"),
     Package("build-essential", "cc", "building Gitea"),

@@ -11,8 +11,13 @@ from sqlalchemy import Connection
 
 def upgrade(connection: Connection) -> None:
     """Bring the tables to the newest version, in the transaction that `connection` is in."""
+    command.upgrade(config_of(connection), "head")
+
+
+def config_of(connection: Connection) -> Config:
+    """For Alembic's own commands."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config

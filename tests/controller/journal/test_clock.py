@@ -53,14 +53,14 @@ CLOCKS: dict[str, Callable[[], Iterator[datetime]]] = {
 
 @pytest.mark.parametrize("clock", CLOCKS)
 async def test_a_wall_clock_that_jumps_changes_no_order_and_no_lease(
-    url: str, tmp_path: Path, clock: str, report_n: Callable[..., None]
+    url: str, state: Path, tmp_path: Path, clock: str, report_n: Callable[..., None]
 ) -> None:
     """B13."""
     times = CLOCKS[clock]()
     ticks, lock = Ticks(), lock_state(tmp_path)
     epochs = []
     for start in range(2):
-        journal = await Journal.open(url, now=lambda: next(times))
+        journal = await Journal.open(url, state, now=lambda: next(times))
         leases = await Leases.start(lock, journal, ticks)
         epochs.append(leases.epoch)
         lease = leases.take("prod")

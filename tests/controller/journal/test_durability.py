@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.errors import AlmaError
-from controller.journal.database import Database
 from controller.journal.failure import JournalUnavailable, StaleStream
 from controller.journal.journal import Document, Entry, Journal
+from controller.journal.sqlite import SqliteDatabase
 from tests.controller.journal.clocks import noon
+from tests.controller.journal.databases import on_a_file
 from tests.controller.journal.faulty_disk import FULL, READ_ONLY, SYNC_ERROR, WRITE_ERROR, Disk, faulty_disk
 
 
@@ -27,10 +28,13 @@ def unsynced(log: list[tuple[str, str]]) -> list[str]:
     return [name for name, is_dirty in dirty.items() if is_dirty]
 
 
-async def test_every_intent_is_synced_before_the_call_leaves(url: str, report_n: Callable[..., None]) -> None:
+@on_a_file
+async def test_every_intent_is_synced_before_the_call_leaves(
+    url: str, state: Path, report_n: Callable[..., None]
+) -> None:
     """I8, A9: the log's order is the order of the disk."""
     with faulty_disk() as disk:
-        journal = await Journal.open(url, now=noon)
+        journal = await Journal.open(url, state, now=noon)
         late = 0
         for n in range(200):
             disk.log.clear()
@@ -45,9 +49,10 @@ async def test_every_intent_is_synced_before_the_call_leaves(url: str, report_n:
     assert late == 0
 
 
-async def test_sealed_state_put_alone_is_synced_too(url: str) -> None:
+@on_a_file
+async def test_sealed_state_put_alone_is_synced_too(url: str, state: Path) -> None:
     with faulty_disk() as disk:
-        journal = await Journal.open(url, now=noon)
+        journal = await Journal.open(url, state, now=noon)
         disk.log.clear()
         await journal.put_sealed("op", "blob")
         assert disk.log[-1] == ("sync", "alma.db-wal")
@@ -133,20 +138,21 @@ async def test_an_anchor_that_cannot_be_written_stops_the_next_append_only(
     assert [r.kind for r in await journal.read("s")] == ["a", "c"]
 
 
+@on_a_file
 async def test_a_commit_whose_answer_was_lost_is_found_before_the_next(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caller heard of a failure, the disk has it all the same: the next append goes on after it."""
-    whole = Database.write
+    whole = SqliteDatabase.write
 
     @asynccontextmanager
-    async def lossy(database: Database) -> AsyncIterator[AsyncConnection]:
+    async def lossy(database: SqliteDatabase) -> AsyncIterator[AsyncConnection]:
         async with whole(database) as connection:
             yield connection
         raise JournalUnavailable("the answer was lost")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Database, "write", lossy)
+        patched.setattr(SqliteDatabase, "write", lossy)
         with pytest.raises(JournalUnavailable, match="answer was lost"):
             await journal.append("s", [Entry("a", {})], [Document("d", "k", {"n": 1})])
     with pytest.raises(StaleStream, match="at version 1, not 0"):

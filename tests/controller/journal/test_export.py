@@ -13,6 +13,7 @@ import pytest
 from controller.journal.export import exported, verified
 from controller.journal.failure import JournalUnavailable
 from controller.journal.journal import Journal
+from controller.journal.place import FilePlace
 from controller.journal.projections import Entry
 
 _RECORDS = 40
@@ -22,7 +23,7 @@ async def lines(path: Path) -> list[str]:
     journal = await Journal.open(f"sqlite:///{path}", now=lambda: datetime(2026, 1, 1, tzinfo=UTC))
     for number in range(_RECORDS):
         await journal.append(f"s{number % 3}", [Entry("run.moved", {"number": number})])
-    found = list(exported(path))  # beside the open journal
+    found = list(exported(FilePlace(path)))  # beside the open journal
     await journal.close()
     return found
 
@@ -36,7 +37,7 @@ async def test_an_export_holds_every_record_in_order_and_verifies_by_itself(tmp_
 
 async def test_an_export_may_begin_later(tmp_path: Path) -> None:
     found = await lines(tmp_path / "alma.db")
-    assert list(exported(tmp_path / "alma.db", after_seq=30)) == found[30:]
+    assert list(exported(FilePlace(tmp_path / "alma.db"), after_seq=30)) == found[30:]
     assert verified(found[30:]).intact
 
 
@@ -74,7 +75,7 @@ def _changed(rows: list[str], chance: random.Random, number: int) -> list[str]:
 
 def test_where_no_journal_is_there_is_nothing_to_export(tmp_path: Path) -> None:
     with pytest.raises(JournalUnavailable):
-        next(exported(tmp_path / "alma.db"))
+        next(exported(FilePlace(tmp_path / "alma.db")))
 
 
 def test_rubbish_is_told_with_its_line() -> None:

@@ -11,6 +11,7 @@ import pytest
 from controller.journal.failure import JournalDamaged, JournalTooNew
 from controller.journal.glance import documents_at
 from controller.journal.journal import Journal
+from controller.journal.place import FilePlace
 from controller.journal.projections import Document
 
 
@@ -28,20 +29,20 @@ async def written(path: Path) -> None:
 
 async def test_a_glance_shows_the_documents_of_one_kind(tmp_path: Path) -> None:
     await written(tmp_path / "alma.db")
-    assert documents_at(tmp_path / "alma.db", "scope") == {"prod": {"sync": "synced"}}
+    assert documents_at(FilePlace(tmp_path / "alma.db"), "scope") == {"prod": {"sync": "synced"}}
 
 
 async def test_a_glance_beside_an_open_journal_sees_its_last_commit_and_disturbs_nothing(tmp_path: Path) -> None:
     journal = await opened(tmp_path / "alma.db")
     await journal.append("s", [], [Document("scope", "prod", {"sync": "unknown"})])
-    assert documents_at(tmp_path / "alma.db", "scope") == {"prod": {"sync": "unknown"}}
+    assert documents_at(FilePlace(tmp_path / "alma.db"), "scope") == {"prod": {"sync": "unknown"}}
     await journal.append("s", [], [Document("scope", "prod", {"sync": "synced"})])
-    assert documents_at(tmp_path / "alma.db", "scope") == {"prod": {"sync": "synced"}}
+    assert documents_at(FilePlace(tmp_path / "alma.db"), "scope") == {"prod": {"sync": "synced"}}
     await journal.close()
 
 
 def test_where_no_journal_is_nothing_is_remembered_and_none_is_made(tmp_path: Path) -> None:
-    assert documents_at(tmp_path / "alma.db", "scope") == {}
+    assert documents_at(FilePlace(tmp_path / "alma.db"), "scope") == {}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -50,7 +51,7 @@ async def test_a_document_that_was_changed_by_hand_is_damage(tmp_path: Path) -> 
     with sqlite3.connect(tmp_path / "alma.db") as database:
         database.execute("UPDATE documents SET body = '{\"sync\":\"x\"}' WHERE kind = 'scope'")
     with pytest.raises(JournalDamaged):
-        documents_at(tmp_path / "alma.db", "scope")
+        documents_at(FilePlace(tmp_path / "alma.db"), "scope")
 
 
 async def test_a_journal_of_a_newer_version_is_not_read(tmp_path: Path) -> None:
@@ -58,10 +59,10 @@ async def test_a_journal_of_a_newer_version_is_not_read(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "alma.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(JournalTooNew):
-        documents_at(tmp_path / "alma.db", "scope")
+        documents_at(FilePlace(tmp_path / "alma.db"), "scope")
 
 
 def test_what_is_no_database_is_damage(tmp_path: Path) -> None:
     (tmp_path / "alma.db").write_bytes(b"rubbish" * 1000)
     with pytest.raises(JournalDamaged):
-        documents_at(tmp_path / "alma.db", "scope")
+        documents_at(FilePlace(tmp_path / "alma.db"), "scope")

@@ -11,13 +11,14 @@ from sqlalchemy import Engine, create_engine, inspect
 
 from controller.errors import InvalidInput
 from controller.journal import migrations
-from controller.journal.database import require_durable
 from controller.journal.failure import JournalDamaged, JournalTooNew, JournalUnavailable, StaleStream
 from controller.journal.journal import Document, Entry, Journal
 from controller.journal.lock import LockHeld
-from controller.journal.place import SCHEMA, database_path
+from controller.journal.place import SCHEMA, place_of
+from controller.journal.sqlite import require_durable
 from controller.journal.tables import METADATA
 from tests.controller.journal.clocks import noon
+from tests.controller.journal.databases import on_a_file
 
 
 async def test_what_was_appended_is_read_back_in_order(journal: Journal) -> None:
@@ -93,11 +94,11 @@ async def test_a_document_that_is_read_while_it_is_written_is_no_damage(journal:
     assert journal.writable
 
 
-async def test_everything_is_there_after_opening_again(url: str) -> None:
-    journal = await Journal.open(url, now=noon)
+async def test_everything_is_there_after_opening_again(url: str, state: Path) -> None:
+    journal = await Journal.open(url, state, now=noon)
     records = await journal.append("s", [Entry("a", {"x": "ü"})], [Document("k", "1", {"y": 1})], sealed={"op": "blob"})
     await journal.close()
-    again = await Journal.open(url, now=noon)
+    again = await Journal.open(url, state, now=noon)
     assert await again.read("s") == records
     assert await again.document("k", "1") == {"y": 1}
     assert await again.sealed("op") == "blob"
@@ -106,6 +107,7 @@ async def test_everything_is_there_after_opening_again(url: str) -> None:
     await again.close()
 
 
+@on_a_file
 async def test_erased_prior_state_is_in_no_file(journal: Journal, tmp_path: Path) -> None:
     """I27: sealed prior state goes when no undo can need it; the chain stays whole without it."""
     await journal.append("s", [Entry("run.intent", {})], sealed={"op1": "BLOB-ONE" * 9, "op2": "BLOB-TWO" * 9})
@@ -119,13 +121,14 @@ async def test_erased_prior_state_is_in_no_file(journal: Journal, tmp_path: Path
     assert (await journal.verify()).intact
 
 
-async def test_a_second_opener_is_refused_with_the_holder_named(journal: Journal, url: str) -> None:
+@on_a_file
+async def test_a_second_opener_is_refused_with_the_holder_named(journal: Journal, url: str, state: Path) -> None:
     with pytest.raises(LockHeld, match=r"in use by process \d+"):
-        await Journal.open(url, now=noon)
+        await Journal.open(url, state, now=noon)
 
 
-async def test_a_closed_journal_takes_nothing_more(url: str) -> None:
-    journal = await Journal.open(url, now=noon)
+async def test_a_closed_journal_takes_nothing_more(url: str, state: Path) -> None:
+    journal = await Journal.open(url, state, now=noon)
     await journal.close()
     await journal.close()
     with pytest.raises(JournalUnavailable, match="closed"):
@@ -133,38 +136,43 @@ async def test_a_closed_journal_takes_nothing_more(url: str) -> None:
     assert not journal.writable
 
 
-async def test_close_waits_for_what_was_asked_for(url: str) -> None:
-    journal = await Journal.open(url, now=noon)
+async def test_close_waits_for_what_was_asked_for(url: str, state: Path) -> None:
+    journal = await Journal.open(url, state, now=noon)
     asked = [asyncio.ensure_future(journal.append("s", [Entry("a", {})])) for _ in range(5)]
     await asyncio.sleep(0)
     await journal.close()
     assert [len(await a) for a in asked] == [1] * 5
 
 
-async def test_a_newer_schema_is_refused_in_words_and_left_alone(url: str, tmp_path: Path) -> None:
+@on_a_file
+async def test_a_newer_schema_is_refused_in_words_and_left_alone(url: str, state: Path, tmp_path: Path) -> None:
     """I25, A13: a downgrade says so before it touches anything."""
-    await (await Journal.open(url, now=noon)).close()
+    await (await Journal.open(url, state, now=noon)).close()
     file = tmp_path / "state/alma.db"
     with sqlite3.connect(file) as raw:
         raw.execute("UPDATE alembic_version SET version_num = '9999'")
     raw.close()
     before = file.read_bytes()
-    with pytest.raises(JournalTooNew, match="has schema 9999, this version knows up to 0001"):
-        await Journal.open(url, now=noon)
+    with pytest.raises(JournalTooNew, match="has schema 9999, this version knows up to 0002"):
+        await Journal.open(url, state, now=noon)
     assert file.read_bytes() == before
 
 
-async def test_a_missing_anchor_is_damage_until_a_person_accepts_the_head(url: str, tmp_path: Path) -> None:
-    journal = await Journal.open(url, now=noon)
+@on_a_file
+async def test_a_missing_anchor_is_damage_until_a_person_accepts_the_head(
+    url: str, state: Path, tmp_path: Path
+) -> None:
+    journal = await Journal.open(url, state, now=noon)
     await journal.append("s", [Entry("a", {})])
     await journal.close()
     (tmp_path / "state/alma.db.anchor").unlink()
     with pytest.raises(JournalDamaged, match="anchor file is gone"):
-        await Journal.open(url, now=noon)
-    await (await Journal.open(url, now=noon, renew_anchor=True)).close()
-    await (await Journal.open(url, now=noon)).close()
+        await Journal.open(url, state, now=noon)
+    await (await Journal.open(url, state, now=noon, renew_anchor=True)).close()
+    await (await Journal.open(url, state, now=noon)).close()
 
 
+@on_a_file
 async def test_files_are_for_their_owner_alone(journal: Journal, tmp_path: Path) -> None:
     await journal.append("s", [Entry("a", {})])
     modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "state").iterdir()}
@@ -175,16 +183,20 @@ async def test_files_are_for_their_owner_alone(journal: Journal, tmp_path: Path)
 @pytest.mark.parametrize(
     ("url", "word"),
     [
-        ("postgresql://h/db", "only a SQLite file"),
-        ("sqlite://", "only a SQLite file"),
-        ("sqlite:///:memory:", "only a SQLite file"),
+        ("mysql://h/db", "neither SQLite nor PostgreSQL"),
+        ("postgresql://h", "names no database"),
+        ("postgresql://alma:canary@h:x/db", "names no database"),
+        ("postgresql://h/db?password=canary", "a password among the options"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
         ("sqlite:////x/a.db?mode=ro", "options"),
         ("nonsense", "not a database URL"),
     ],
 )
 def test_other_urls_are_refused(url: str, word: str) -> None:
-    with pytest.raises(InvalidInput, match=word):
-        database_path(url)
+    with pytest.raises(InvalidInput, match=word) as refused:
+        place_of(url)
+    assert "canary" not in f"{refused.value} {refused.value.hint}"
 
 
 @pytest.mark.parametrize(("mode", "synchronous"), [("delete", 2), ("memory", 2), ("wal", 1), ("wal", 0), ("off", 3)])
@@ -194,6 +206,7 @@ def test_settings_that_lose_commits_are_refused(mode: str, synchronous: int) -> 
         require_durable(mode, synchronous)
 
 
+@on_a_file
 async def test_a_row_of_somebody_else_stops_mutation(journal: Journal, tmp_path: Path) -> None:
     """I14: whoever got past the lock is noticed before a record of ours follows."""
     await journal.append("s", [Entry("a", {})])
@@ -206,6 +219,7 @@ async def test_a_row_of_somebody_else_stops_mutation(journal: Journal, tmp_path:
     assert not journal.writable
 
 
+@on_a_file
 async def test_the_tables_are_those_of_the_migrations(journal: Journal, tmp_path: Path) -> None:
     """The code's tables and the migrated ones have the same columns, keys and indexes."""
 

@@ -35,10 +35,10 @@ async def test_one_run_at_a_time_holds_a_scope(journal: Journal, tmp_path: Path)
     assert (first.holds(), first.epoch, second.holds(), other.holds()) == (False, 0, True, True)
 
 
-async def test_the_epoch_grows_at_every_start(url: str, tmp_path: Path) -> None:
+async def test_the_epoch_grows_at_every_start(url: str, state: Path, tmp_path: Path) -> None:
     epochs = []
     for _ in range(4):
-        journal, lock = await Journal.open(url, now=noon), lock_state(tmp_path)
+        journal, lock = await Journal.open(url, state, now=noon), lock_state(tmp_path)
         epochs.append((await Leases.start(lock, journal, Ticks())).epoch)
         await journal.close()
         lock.release()
@@ -56,9 +56,9 @@ async def test_no_lease_holds_once_the_lock_is_gone(journal: Journal, tmp_path: 
     assert not lease.holds()
 
 
-async def test_no_lease_holds_once_the_journal_takes_no_records(url: str, tmp_path: Path) -> None:
+async def test_no_lease_holds_once_the_journal_takes_no_records(url: str, state: Path, tmp_path: Path) -> None:
     """I22, I24."""
-    journal = await Journal.open(url, now=noon)
+    journal = await Journal.open(url, state, now=noon)
     lease = (await Leases.start(lock_state(tmp_path), journal, Ticks())).take("prod")
     await journal.close()
     assert not lease.holds()

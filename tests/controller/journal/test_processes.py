@@ -16,6 +16,7 @@ import pytest
 from controller.journal.journal import Journal
 from controller.journal.lease import lock_state
 from tests.controller.journal.clocks import noon
+from tests.controller.journal.databases import on_a_file
 
 ROOT = Path(__file__).parents[3]
 
@@ -56,27 +57,28 @@ def zygote() -> Iterator[Zygote]:
 
 @pytest.mark.crash
 async def test_a_killed_process_loses_nothing_acknowledged(
-    url: str, zygote: Zygote, report_n: Callable[..., None]
+    url: str, state: Path, zygote: Zygote, report_n: Callable[..., None]
 ) -> None:
     """I8: SIGKILL at some instant of an append; the next process finds all that was acknowledged, each append whole,
     and goes on."""
     chance, acknowledged, lost = random.Random(9), 0, 0
-    for _ in range(120):
-        pid = zygote.start("append", url)
+    kills = 120 if url.startswith("sqlite") else 25
+    for _ in range(kills):
+        pid = zygote.start("append", f"{state} {url}")
         for _ in range(chance.randrange(5)):
             acknowledged = int(zygote.line().removeprefix("acknowledged "))
         os.kill(pid, signal.SIGKILL)
         for line in zygote.rest():
             acknowledged = int(line.removeprefix("acknowledged "))
-        lost += await lost_after(url, acknowledged)
-    report_n("A1 journal kill -9", 120, lost)
-    assert acknowledged > 120
+        lost += await lost_after(url, state, acknowledged)
+    report_n("A1 journal kill -9", kills, lost)
+    assert acknowledged > kills
     assert lost == 0
 
 
-async def lost_after(url: str, acknowledged: int) -> int:
+async def lost_after(url: str, state: Path, acknowledged: int) -> int:
     """1 if something acknowledged is gone or something is half there."""
-    journal = await Journal.open(url, now=noon)
+    journal = await Journal.open(url, state, now=noon)
     try:
         records, report = await journal.read("run"), await journal.verify()
         document = await journal.document("last", "run")
@@ -87,15 +89,16 @@ async def lost_after(url: str, acknowledged: int) -> int:
         await journal.close()
 
 
+@on_a_file
 @pytest.mark.crash
 async def test_a_second_process_is_refused_and_told_who_has_it(
-    url: str, tmp_path: Path, zygote: Zygote, report_n: Callable[..., None]
+    url: str, state: Path, tmp_path: Path, zygote: Zygote, report_n: Callable[..., None]
 ) -> None:
     """B17: nothing waits, so the refusal takes no time worth a limit."""
-    journal, lock = await Journal.open(url, now=noon), lock_state(tmp_path)
+    journal, lock = await Journal.open(url, state, now=noon), lock_state(tmp_path)
     refused = 0
     for _ in range(25):
-        for command, argument in (("open", url), ("state", tmp_path)):
+        for command, argument in (("open", f"{state} {url}"), ("state", tmp_path)):
             zygote.start(command, argument)
             (told,) = zygote.rest()
             refused += told.startswith("LockHeld: ") and told.endswith(f"in use by process {os.getpid()}")
@@ -103,15 +106,15 @@ async def test_a_second_process_is_refused_and_told_who_has_it(
     assert refused == 50
     await journal.close()
     lock.release()
-    for command, argument, word in (("open", url, "opened"), ("state", tmp_path, "locked")):
+    for command, argument, word in (("open", f"{state} {url}", "opened"), ("state", tmp_path, "locked")):
         zygote.start(command, argument)
         assert zygote.rest() == [word]
 
 
 @pytest.mark.crash
-async def test_a_killed_process_leaves_no_lock_behind(tmp_path: Path, url: str, zygote: Zygote) -> None:
-    pid = zygote.start("append", url)
+async def test_a_killed_process_leaves_no_lock_behind(state: Path, url: str, zygote: Zygote) -> None:
+    pid = zygote.start("append", f"{state} {url}")
     zygote.line()
     os.kill(pid, signal.SIGKILL)
     zygote.rest()
-    await (await Journal.open(url, now=noon)).close()
+    await (await Journal.open(url, state, now=noon)).close()

@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from controller.journal.database import Database
 from controller.journal.journal import Document, Entry, Journal
+from controller.journal.sqlite import SqliteDatabase
+from tests.controller.journal.databases import on_a_file
+
+pytestmark = on_a_file  # readers of a shared journal wait for their own process's commit
 
 Meanwhile = Callable[[Callable[[], Awaitable[object]]], None]
 
@@ -18,16 +21,16 @@ Meanwhile = Callable[[Callable[[], Awaitable[object]]], None]
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
     """`meanwhile(change)`: the next read waits for its connection until `change` is over."""
     changes: list[Callable[[], Awaitable[object]]] = []
-    real = Database.read
+    real = SqliteDatabase.read
 
     @asynccontextmanager
-    async def late(database: Database) -> AsyncIterator[AsyncConnection]:
+    async def late(database: SqliteDatabase) -> AsyncIterator[AsyncConnection]:
         while changes:
             await changes.pop()()
         async with real(database) as connection:
             yield connection
 
-    monkeypatch.setattr(Database, "read", late)
+    monkeypatch.setattr(SqliteDatabase, "read", late)
     return changes.append
 
 

@@ -15,6 +15,7 @@ from controller.forges.forge import Account
 from controller.forges.local import LocalForge
 from controller.journal.export import AUDIT_STREAM, exported, verified
 from controller.journal.failure import JournalDamaged
+from controller.journal.place import FilePlace
 from controller.operations.access import Actor
 from controller.operations.audit import Asked, audited
 from controller.operations.rights import RIGHTS, UNDER_OTHER_NAMES
@@ -144,7 +145,7 @@ async def test_an_export_of_the_log_is_checked_by_anyone(home: Estate, report_n:
     with pytest.raises(AlmaError):
         await home.ask("resume", EVE, scope="prod")
     path = home.controller.install.state / "alma.db"
-    lines = list(exported(path, stream=AUDIT_STREAM))
+    lines = list(exported(FilePlace(path), stream=AUDIT_STREAM))
     assert verified(lines, AUDIT_STREAM).records == len(lines) == 22
     chance, missed = random.Random(21), 0
     for number in range(200):
