@@ -41,6 +41,7 @@ class Install:
     targets: Targets
     engines: Mapping[str, Engine]
     engine_of: Mapping[str, str]
+    offered: frozenset[str]
     journal: Journal
     leases: Leases
     records: Records
@@ -87,6 +88,7 @@ async def open_install(
         targets=targets,
         engines=targets.engines,
         engine_of=targets.engine_of,
+        offered=targets.offered,
         journal=journal,
         leases=await Leases.start(lock, journal, clock.now_s),
         records=Records(journal),

@@ -15,7 +15,7 @@ from controller.runtime.decide import Decision, Verdict
 from controller.runtime.drift import HealBudget
 from controller.runtime.executor import Executor
 from controller.runtime.judging import Serving
-from controller.runtime.planning import Planned, Planning, Wanted
+from controller.runtime.planning import Planned, Planning, Wanted, targets_held, with_left_targets
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.run import Begun
 from controller.runtime.settle import Settling
@@ -42,6 +42,8 @@ class Standalone:
     async def plan(self, wanted: Wanted) -> Planned:
         """Desired against live. Raises InvalidInput, RefusedByPolicy, Unreachable."""
         record = await self.records.get(ScopeRecord, wanted.scope)
+        if record is not None:
+            wanted = with_left_targets(wanted, record.targets)
         return await self.planning.plan(wanted, former_edges=record.edges if record else None)
 
     def needs_digest(self, planned: Planned, limits: PruneLimits, *, taking_away: bool = False) -> str | None:
@@ -63,7 +65,9 @@ class Standalone:
             raise RefusedByPolicy(too_much, hint=f"look at the plan, then: --confirm {planned.plan.digest[:12]}")
         scope = planned.plan.scope
         record = await self.records.get(ScopeRecord, scope) or ScopeRecord(scope, LOCAL)
-        record = replace(record, outputs=planned.outputs(), exports=planned.exports)
+        # Remembered before anything is there: a later look must not pass over what this run leaves.
+        targets = {*targets_held(record.targets, planned), *(c.target for c in planned.plan.changes)}
+        record = replace(record, targets=tuple(sorted(targets)), outputs=planned.outputs(), exports=planned.exports)
         listed = frozenset(Listed.of(c) for c in planned.plan.changes)
         plan = clear(planned.plan, [Allowance(ClearedBy.CALLER, self.caller, "", listed)])
         decision = Decision(Verdict.GO, plan)
