@@ -128,9 +128,18 @@ class ReceiptState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TaskRef:
+    """A task of a platform as people are told of it; `url` is empty where the platform has no page for it."""
+
+    id: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
-    """An answer to one step. `task` is the platform's task id, or the op id where it has none; `message` is redacted
-    and at most 4 KiB; `progress` is 0…100 or None."""
+    """An answer to one step. `task` is the platform's task id, or the op id where it has none; `task_url` a page of the
+    platform where a person can follow it, empty where there is none; `message` is redacted and at most 4 KiB;
+    `progress` is 0…100 or None."""
 
     op: OpId
     state: ReceiptState
@@ -139,6 +148,7 @@ class Receipt:
     outputs: Fields = field(default_factory=lambda: NO_FIELDS)
     progress: int | None = None
     message: str = ""
+    task_url: str = ""
 
 
 class Fence(Protocol):
