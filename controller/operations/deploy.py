@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from controller.errors import AlmaError, RefusedByPolicy
 from controller.journal.lease import Leases
 from controller.plan.change import ClearedBy, Plan
-from controller.plan.limits import Allowance, Listed, PruneLimits, clear, over_budget
+from controller.plan.limits import Allowance, Listed, PruneLimits, asked_for, clear, over_budget
 from controller.runtime.carrying import RunHooks, StepValues
 from controller.runtime.clock import Clock
 from controller.runtime.decide import Decision, Verdict
@@ -51,7 +51,7 @@ class Standalone:
         desired state by itself is no reason there."""
         plan = planned.plan
         counted = replace(plan, wanted=max(plan.wanted, 1)) if taking_away else plan
-        return over_budget(counted, limits)
+        return over_budget(counted, limits) or asked_for(plan.changes) or None
 
     async def deploy(
         self, planned: Planned, limits: PruneLimits, confirm: str | None, *, taking_away: bool = False

@@ -104,6 +104,9 @@ class Effect:
     frees: frozenset[Claim] = frozenset()  # claims the object holds now and its CUT lets go
     order: int = 0  # of destroys between which no edge is known: lower first (containers, then networks, volumes)
     bookkeeping: bool = False  # a record ALMA keeps on the target: carried out first and last, shown, never counted
+    asks: bool = (
+        False  # takes along what others may keep in it: a person confirms the run, whatever gate and review say
+    )
 
     @property
     def irreversible(self) -> bool:

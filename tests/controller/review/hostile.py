@@ -166,7 +166,7 @@ def run_with(t: str) -> RunProgress:
             Action.UPDATE,
             t,
             1.0,
-            (TaskRef(t, t), TaskRef(t, "https://alma.example/#v1:0:=node%2Fa:4:4::::::")),
+            (TaskRef(t), TaskRef(t, f"https://alma.example/{t}")),
         ),
     )
     return RunProgress(

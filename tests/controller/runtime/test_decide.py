@@ -167,6 +167,21 @@ def test_mass_deletion_waits_for_a_person_whatever_the_gate_and_the_review(made:
         report_n("B3 mass deletion", 5)
 
 
+def test_what_takes_others_along_waits_for_a_person_whatever_the_gate_and_the_review() -> None:
+    made = plan(change(DESTROY, Disruption.DATA_LOSS, "ns", asks=True), change())
+    by_hand = allowed(made, ClearedBy.CONFIRM, "run")
+    for gate in (Gate.OFF, Gate.DESTRUCTIVE):
+        policy = ScopePolicy(gate=gate)
+        for given in ((), (allowed(made),)):
+            found = decide(made, VERIFIED, policy, about(*given))
+            assert (found.verdict, found.waits_for) == (Verdict.WAIT, WaitsFor.CONFIRM)
+            assert [c.effect.key.name for c in found.blocking] == ["ns"]
+            assert found.reason.startswith("everything in t/thing:ns would go with it")
+        assert decide(made, VERIFIED, policy, about(allowed(made), by_hand)).verdict is Verdict.GO
+    another = plan(change(DESTROY, Disruption.DATA_LOSS, "ns", asks=False))
+    assert decide(another, VERIFIED, ScopePolicy(gate=Gate.OFF), about()).verdict is Verdict.GO
+
+
 @pytest.mark.parametrize(("count", "total"), [(10, 100), (1, 4), (2, 3), (10, 40)])
 def test_a_few_deletions_that_a_review_listed_run(count: int, total: int) -> None:
     made = gone(count, total, total - count)

@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.crash.commands import Zygote
 from tests.servers.kubernetes import ControlPlane
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.crash, pytest.mark.timeout(900)]
@@ -49,38 +46,9 @@ _RULE = 'health_rule: {path: data.x, healthy: ["1"], degraded: ["2"]}'
 BROKEN = AFTER.replace("specs: {manifest:", f"specs: {{{_RULE}, manifest:")
 
 
-class Zygote:
-    """The process that forks those that die."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.engines.kubernetes.killing"]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("ALMA_")}
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-
-    def ask(self, args: list[str], kill: int = 0) -> dict[str, Any]:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps({"args": args, "kill": kill}) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
-
-    def close(self) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
-        self._process.wait(timeout=60)
-        self._process.stdout.close()
-
-
 @pytest.fixture
 def zygote() -> Iterator[Zygote]:
-    running = Zygote()
+    running = Zygote("kubernetes")
     yield running
     running.close()
 

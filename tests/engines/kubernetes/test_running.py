@@ -338,6 +338,7 @@ async def test_namespaces_and_definitions_come_before_what_needs_them(
     assert cluster.api("GET", "/apis/example.org/v1/namespaces/extra-1/things/t")["spec"] == {"x": 1}
     gone = counted(await effects(engine, []))
     assert {e.disruption.value for e in gone if e.key.kind != "kubernetes/Thing.example.org"} == {"data-loss"}
+    assert [e.asks for e in sorted(gone, key=lambda e: e.order)] == [False, True, True], "a person confirms these"
     assert [e.key.kind.rpartition("/")[2] for e in sorted(gone, key=lambda e: e.order)] == [
         "Thing.example.org",
         "CustomResourceDefinition.apiextensions.k8s.io",
