@@ -80,8 +80,11 @@ def drift(ctx: click.Context, scope: str | None, output: str, detailed_exitcode:
     if output == "json":
         print_json(told)
     else:
-        rows = [(d["resource"], d["kind"], d["target"], ", ".join(d["fields"]), d["since"][:19]) for d in told["drift"]]
-        print_table(("resource", "kind", "target", "fields", "since"), rows, empty="no drift is known")
+        rows = [
+            (d["resource"], d["kind"], d["target"], ", ".join(d["fields"]), d["since"][:19], ", ".join(d["by"]))
+            for d in told["drift"]
+        ]
+        print_table(("resource", "kind", "target", "fields", "since", "by"), rows, empty="no drift is known")
     return 2 if detailed_exitcode and told["drift"] else 0
 
 

@@ -72,12 +72,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One line of a plan. `sensitive`: both sides are shown as `(secret)`, whatever they hold."""
+    """One line of a plan. `sensitive`: both sides are shown as `(secret)`, whatever they hold. `by`: who but us set the
+    live value, and when, where the platform tells it."""
 
     path: str
     before: Value
     after: Value
     sensitive: bool = False
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

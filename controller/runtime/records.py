@@ -51,6 +51,7 @@ class DriftItem:
     target: str
     fields: tuple[str, ...]
     since: str  # ISO, UTC
+    by: tuple[str, ...] = ()  # who changed it, and when, where the platform tells it
 
 
 @dataclass(frozen=True, slots=True)

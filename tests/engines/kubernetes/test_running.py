@@ -366,6 +366,7 @@ async def test_the_plan_names_who_changed_a_field_and_when(engine: KubernetesEng
     (drifted,) = counted(await effects(engine, [manifest("it", config_map("a", {"x": "1"}))]))
     assert [(c.path, c.before, c.after) for c in drifted.fields] == [("data.x", "2", "1")]
     assert "data.x from kubectl-edit at 20" in drifted.reason
+    assert drifted.fields[0].by.startswith("kubectl-edit at 20")
     await bring(engine, manifest("it", config_map("a", {"x": "1"})), run="run2")
     found = cluster.get("configmap", "a", "prod")
     assert found and found["data"] == {"x": "1", "theirs": "3"}, "what others set stays theirs"
