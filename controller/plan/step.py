@@ -101,6 +101,7 @@ class Effect:
     steps: tuple[Step, ...] = ()
     uid: str | None = None  # of the object that is changed or destroyed; what a clearance is bound to
     probe: Probe | None = None
+    ran_before: bool = True  # False: an undo leaves it stopped as it was, and waits for no health
     down_s: int | None = None  # announced gap for users, seconds
     pins: Mapping[str, str] = field(default_factory=dict)  # NAME:TAG → digest this preview resolved (Desired.pins)
     frees: frozenset[Claim] = frozenset()  # claims the object holds now and its CUT lets go

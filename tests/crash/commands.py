@@ -9,7 +9,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 from controller.cli.main import run
@@ -71,9 +74,17 @@ def forked(engine: type, args: list[str], kill: int) -> Json:
     return {"killed": killed, "code": -1 if killed else os.WEXITSTATUS(status), "boundaries": json.loads(text or "[]")}
 
 
+def warm() -> None:
+    """One deploy of nothing: all that a command loads is then there in every process forked from here."""
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silence, redirect_stdout(silence):
+        (Path(folder) / "nothing.yaml").write_text("name: nothing\nprovider: simulation\nresources: []\n")
+        run(["--state", f"{folder}/state", "deploy", folder, "--yes"])
+
+
 def main() -> None:
     """Until nobody asks any more."""
     engine = load_engine(sys.argv[1])
+    warm()
     for line in sys.stdin:
         asked = json.loads(line)
         print(json.dumps(forked(engine, asked["args"], asked["kill"])), flush=True)
