@@ -1,6 +1,7 @@
 """`python -m tests.crash.commands ENGINE`: forks `alma` commands that die at their k-th boundary.
 
-One line of JSON asks, one answers: {"args": [...], "kill": k} → {"killed": bool, "code": int, "boundaries": [name, …]}.
+One line of JSON asks, one answers: {"args": [...], "kill": k} → {"killed": bool, "code": int, "out": text,
+"boundaries": [name, …]}.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +62,17 @@ def forked(engine: type, args: list[str], kill: int) -> Json:
         os.close(reading)
         boundaries = Boundaries(kill_at=kill or None)
         boundaries.watch(engine)
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)
-        code = run(args)
+        with redirect_stdout(StringIO()) as out:
+            code = run(args)
         with os.fdopen(writing, "w") as pipe:
-            json.dump(boundaries.order, pipe)
+            json.dump({"boundaries": boundaries.order, "out": out.getvalue()}, pipe)
         os._exit(code)
     os.close(writing)
     with os.fdopen(reading) as told:
         text = told.read()
     _, status = os.waitpid(child, 0)
     killed = os.WIFSIGNALED(status)
-    return {"killed": killed, "code": -1 if killed else os.WEXITSTATUS(status), "boundaries": json.loads(text or "[]")}
+    return {"killed": killed, "code": -1 if killed else os.WEXITSTATUS(status), **json.loads(text or "{}")}
 
 
 def warm() -> None:

@@ -82,7 +82,8 @@ class Place:
 
 def swept(place: Place, zygote: Zygote, content: str, code: int, first: int, stride: int) -> tuple[int, list[str]]:
     """Killed at its boundaries `first`, `first + stride`, … until it comes through; how many there were, and where what
-    the next process left is not what an undisturbed one leaves. `code` is that of the undisturbed one."""
+    the next process left is not what an undisturbed one leaves. `code` is that of the undisturbed one: 0, or 1 where it
+    fails and is undone."""
     assert zygote.ask(place.args(BEFORE))["code"] == 0
     start = place.world()
     assert zygote.ask(place.args(content))["code"] == code
@@ -95,7 +96,8 @@ def swept(place: Place, zygote: Zygote, content: str, code: int, first: int, str
         if not zygote.ask(place.args(content), kill=k)["killed"]:
             break
         points += 1
-        again = zygote.ask(place.args(content))
-        if place.world() != target:
+        # Of what failed there must be nothing left to take back: only the run that was cut off is brought to its end.
+        again = zygote.ask(place.args(BEFORE if code else content))
+        if place.world() != target or (code and "Nothing to do." not in again["out"]):
             wrong.append(f"k={k}: code {again['code']}: {place.world()}")
     return points, wrong
