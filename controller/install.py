@@ -47,6 +47,7 @@ class Install:
     targets: Targets
     engines: Mapping[str, Engine]
     engine_of: Mapping[str, str]
+    offered: frozenset[str]
     journal: Journal
     leases: Leases | SharedLeases
     records: Records
@@ -100,6 +101,7 @@ async def open_install(
         targets=targets,
         engines=targets.engines,
         engine_of=targets.engine_of,
+        offered=targets.offered,
         journal=journal,
         leases=leases,
         records=Records(journal),

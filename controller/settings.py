@@ -71,6 +71,10 @@ class TargetSettings(BaseModel):
     read_only: bool = False
 
 
+class OfferedTarget(TargetSettings):
+    """Found on this machine and configured by nobody: it counts only for scopes that name its engine."""
+
+
 class AllowSettings(BaseModel):
     """What blueprints of one repository may ask for; what is not here is refused (I38)."""
 
@@ -192,6 +196,10 @@ class Settings(Strict):
     key_file: str | None = None
     journal: str | None = None
     executor: Annotated[ExecutorSettings, BeforeValidator(_executor)] = ExecutorSettings()
+
+    def offered(self) -> frozenset[str]:
+        """Names of the targets that nobody configured and only what names them may reach."""
+        return frozenset(name for name, target in self.targets.items() if isinstance(target, OfferedTarget))
 
     def secret_refs(self) -> frozenset[str]:
         """Every reference this configuration uses itself: no blueprint may."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import unquote
 
 from controller.errors import AlmaError, InvalidInput
@@ -31,6 +31,36 @@ from engines.engine import Binding, Engine
 from engines.registry import load_engine
 
 _SECRET_SCHEMES = ("env:", "file:")
+T = TypeVar("T")
+
+
+class Lazily(Mapping[str, T]):
+    """A value for each name, made once and only when it is asked for: a client library takes up to a second to load.
+    Names alone make none."""
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], T]) -> None:
+        self._names, self._make = tuple(names), make
+        self._made: dict[str, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def made(self) -> tuple[T, ...]:
+        """Those that were asked for."""
+        return tuple(self._made.values())
 
 
 @dataclass(slots=True)
@@ -38,15 +68,16 @@ class Targets:
     """All targets of an install, ready to be read and planned against. Needs no lock and no journal."""
 
     id: str
-    engines: Mapping[str, Engine]
+    engines: Lazily[Engine]
     engine_of: Mapping[str, str]
+    offered: frozenset[str]  # of them, those that count only where a scope names their engine
     planning: Planning
     secrets: InstallSecrets
     key: Key
     redact: Redactor
 
     async def close(self) -> None:
-        for engine in self.engines.values():
+        for engine in self.engines.made():
             await engine.close()
 
 
@@ -55,6 +86,9 @@ class HasTargets(Protocol):
 
     @property
     def engine_of(self) -> Mapping[str, str]: ...
+
+    @property
+    def offered(self) -> frozenset[str]: ...
 
     @property
     def planning(self) -> Planning: ...
@@ -119,15 +153,17 @@ def open_targets(
     *,
     configured: bool = True,
 ) -> Targets:
-    """Connects to none of them yet. Raises InvalidInput for a target whose configuration is wrong."""
+    """Connects to none of them yet, and opens each when it is first asked for: it raises InvalidInput then, where its
+    configuration is wrong."""
     key = install_key(settings, state)
     known = InstallSecrets(SecretStore(environment, tuple(settings.secret_refs())), key.mask)
     redact = Redactor(known.known)
     name = install_id(settings, state, configured=configured)
     own = resolve_own(settings, environment)
     known.learn([*own.values(), *_passwords(settings)])
-    engines = {
-        target: load_engine(entry.engine).open(
+
+    def opened(target: str) -> Engine:
+        return load_engine(settings.targets[target].engine).open(
             Binding(
                 install=name,
                 target=target,
@@ -139,14 +175,14 @@ def open_targets(
                 registries={h: (r.username, own[r.password]) for h, r in settings.registries.items()},
             )
         )
-        for target, entry in settings.targets.items()
-    }
+
+    engines = Lazily(settings.targets, opened)
     engine_of = {t: settings.targets[t].engine for t in engines}
     rate = settings.reconcile.target_rate
     buckets = {t: TokenBucket(rate.per_minute, rate.burst, clock.now_s) for t in engines}
     observer = Observer(engines, engine_of, buckets, measures, clock, on_defect)
     planning = Planning(name, engines, engine_of, kinds_of(engine_of.values()), observer, known, _today(clock))
-    return Targets(name, engines, engine_of, planning, known, key, redact)
+    return Targets(name, engines, engine_of, settings.offered(), planning, known, key, redact)
 
 
 def _passwords(settings: Settings) -> Iterator[str]:
@@ -161,10 +197,9 @@ def _today(clock: Clock) -> Callable[[], date]:
     return lambda: clock.wall().date()
 
 
-def kinds_of(engines: Iterable[str]) -> dict[str, Mapping[str, Kind]]:
-    """Engine name → its kinds. Loads the plug-ins, opens nothing."""
-    names = sorted(set(engines))
-    return {name: load_engine(name).kinds for name in names}
+def kinds_of(engines: Iterable[str]) -> Mapping[str, Mapping[str, Kind]]:
+    """Engine name → its kinds. A plug-in is loaded when its kinds are asked for; opens nothing."""
+    return Lazily(sorted(set(engines)), lambda name: load_engine(name).kinds)
 
 
 def resolve_own(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:

@@ -149,6 +149,8 @@ async def build_controller(
     settings = install.settings
     configure_git(int(_GIT_TIMEOUT_S * 1000))
     own = resolve_own(settings, environment)
+    for target in settings.targets:
+        _ = install.engines[target]  # a controller needs them all, and hears of a wrong configuration before it starts
     worker = ParseWorker()
     stack.callback(worker.close)
     opened = [await _open_repository(install, r, own, stack, stop, worker) for r in settings.repositories]
@@ -316,7 +318,7 @@ def standalone_desk(install: Install) -> Desk:
 
 
 def _doctor(about: Context, install: Install) -> DoctorDesk:
-    return DoctorDesk(about, install.id, install.engines)
+    return DoctorDesk(about, install.id, install.engines, install.offered)
 
 
 async def _open_repository(

@@ -16,7 +16,7 @@ from controller.errors import InvalidInput
 from controller.plan.change import Plan
 from controller.plan.graph import Placement, desired_graph
 from controller.runtime.folder import Folder, read_folder
-from controller.runtime.planning import Planned, Wanted
+from controller.runtime.planning import Planned, Wanted, with_left_targets
 from controller.runtime.records import ScopeRecord
 from controller.settings import Loaded
 from controller.targets import Targets, everything_allowed, kinds_of
@@ -66,7 +66,8 @@ async def _validated(folder: Folder, loaded: Loaded) -> int:
     kinds = kinds_of(targets)
     count = 0
     for scope in folder.repository.scopes:
-        wanted = await folder.wanted(scope, targets, everything_allowed(tuple(loaded.settings.targets)), kinds)
+        allow = everything_allowed(tuple(loaded.settings.targets))
+        wanted = await folder.wanted(scope, targets, allow, kinds, loaded.settings.offered())
         desired_graph(wanted.scope, wanted.entries, Placement(wanted.targets, kinds, wanted.allow))
         count += len(wanted.entries)
     return count
@@ -112,6 +113,8 @@ async def plan_folder(
     planned = []
     for wanted in [await wanted_by_hand(targets, folder, scope) for scope in ordered(folder)]:
         record = remembered.get(wanted.scope)
+        if record is not None:
+            wanted = with_left_targets(wanted, record.targets)
         planned.append((wanted, await targets.planning.plan(wanted, former_edges=record.edges if record else None)))
     return planned
 

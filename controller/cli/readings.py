@@ -80,8 +80,11 @@ def drift(ctx: click.Context, scope: str | None, output: str, detailed_exitcode:
     if output == "json":
         print_json(told)
     else:
-        rows = [(d["resource"], d["kind"], d["target"], ", ".join(d["fields"]), d["since"][:19]) for d in told["drift"]]
-        print_table(("resource", "kind", "target", "fields", "since"), rows, empty="no drift is known")
+        rows = [
+            (d["resource"], d["kind"], d["target"], ", ".join(d["fields"]), d["since"][:19], ", ".join(d["by"]))
+            for d in told["drift"]
+        ]
+        print_table(("resource", "kind", "target", "fields", "since", "by"), rows, empty="no drift is known")
     return 2 if detailed_exitcode and told["drift"] else 0
 
 
@@ -157,13 +160,17 @@ def logs(ctx: click.Context, run: str, output: str) -> int:
     click.secho(f"run {record['run']} of {record['scope']}: {record['word']}", bold=True)
     for event in told["events"]:
         click.echo(f"  {event['at'][11:23]}  {event['kind'].removeprefix('run.'):<12} {_about(event['body'])}".rstrip())
-    rows = [(c["resource"], c["action"], c["result"], c["seconds"], c["task"]) for c in record["changes"]]
+    rows = [(c["resource"], c["action"], c["result"], c["seconds"], _tasks(c)) for c in record["changes"]]
     print_table(("resource", "action", "result", "seconds", "task"), rows, empty="")
     if record["reason"]:
         click.echo(f"reason: {record['reason']}")
     if record["next_step"]:
         click.echo(f"next: {record['next_step']}")
     return 0
+
+
+def _tasks(change: Mapping[str, Json]) -> str:
+    return ", ".join(task["id"] for task in change["tasks"])
 
 
 def _about(body: Mapping[str, Json]) -> str:

@@ -24,6 +24,7 @@ from controller.review.plan_text import plan_json
 from controller.review.report import Review, ScopeReview, Verdict
 from controller.review.sarif import sarif
 from controller.review.statuses import statuses
+from controller.runtime.attaching import Attaching
 from controller.runtime.clock import SystemClock
 from controller.runtime.folder import scope_name
 from controller.runtime.records import ScopeRecord
@@ -82,7 +83,8 @@ async def _reviewed(loaded: Loaded, state: Path, path: Path, base: str, head: st
     name_unfinished(list(remembered.values()))
     async with repository_around(path, state) as mirror, targets_here(loaded, state) as targets:
         onto, merged, from_ = await _revisions(mirror, base, head)
-        source = RepositorySource("folder", mirror, _granted(loaded, targets, path), scope_name(path.absolute()))
+        granted, attaching = _granted(loaded, targets, path), Attaching(targets.planning.kinds)
+        source = RepositorySource("folder", mirror, granted, scope_name(path.absolute()), attaching=attaching)
         reviewing = Reviewing(targets.planning, _Remembered(remembered), PlainNarrator())
         judged = await reviewing.compare(source, onto, merged, from_, True, SystemClock().wall().date())
         return judged.review
@@ -103,7 +105,7 @@ def _granted(loaded: Loaded, targets: Targets, path: Path) -> Granted:
     roots = {str(p) for p in (path.absolute(), *path.absolute().parents)}
     name = next((r.name for r in loaded.settings.repositories if r.url.rstrip("/") in roots), None)
     if name is None:
-        return Granted(targets_of(targets), everything_allowed(tuple(targets.engines)))
+        return Granted(targets_of(targets), everything_allowed(tuple(targets.engines)), targets.offered)
     given = loaded.settings.allow.get(name)
     if given is None:
         raise InvalidInput(f"the server grants {name} nothing", hint=f"allow.{name} in its configuration")

@@ -22,7 +22,7 @@ from controller.journal.place import place_of
 from controller.plan.codec import from_json
 from controller.runtime.clock import SystemClock
 from controller.runtime.records import ScopeRecord
-from controller.settings import Loaded, TargetSettings, load_settings
+from controller.settings import Loaded, OfferedTarget, TargetSettings, load_settings
 from controller.targets import Targets, open_targets, state_dir
 
 Json = Any
@@ -67,11 +67,15 @@ def settings_of(ctx: click.Context) -> Loaded:
 
 
 def machine_targets(environment: Mapping[str, str]) -> dict[str, TargetSettings]:
-    """Without a configuration: docker (`DOCKER_HOST` or the local socket, if there is one) and simulation."""
+    """Without a configuration: simulation, docker (`DOCKER_HOST` or the local socket, if there is one), and for what
+    names it the cluster that a kubectl here would reach."""
     targets = {"simulation": TargetSettings(engine="simulation")}
     url = environment.get("DOCKER_HOST") or (f"unix://{_DOCKER_SOCKET}" if Path(_DOCKER_SOCKET).exists() else "")
     if url:
         targets["docker"] = TargetSettings.model_validate({"engine": "docker", "url": url})
+    home = f"{environment.get('HOME', '')}/.kube/config"
+    if any(Path(p).is_file() for p in (environment.get("KUBECONFIG") or home).split(os.pathsep) if p):
+        targets["kubernetes"] = OfferedTarget(engine="kubernetes")
     return targets
 
 

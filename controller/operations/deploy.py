@@ -9,14 +9,14 @@ from typing import Protocol
 from controller.errors import AlmaError, RefusedByPolicy
 from controller.journal.lease import Lease
 from controller.plan.change import ClearedBy, Plan
-from controller.plan.limits import Allowance, Listed, PruneLimits, clear, over_budget
+from controller.plan.limits import Allowance, Listed, PruneLimits, asked_for, clear, over_budget
 from controller.runtime.carrying import RunHooks, StepValues
 from controller.runtime.clock import Clock
 from controller.runtime.decide import Decision, Verdict
 from controller.runtime.drift import HealBudget
 from controller.runtime.executor import Executor
 from controller.runtime.judging import Serving
-from controller.runtime.planning import Planned, Planning, Wanted
+from controller.runtime.planning import Planned, Planning, Wanted, targets_held, with_left_targets
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.run import Begun
 from controller.runtime.settle import Settling
@@ -51,6 +51,8 @@ class Standalone:
     async def plan(self, wanted: Wanted) -> Planned:
         """Desired against live. Raises InvalidInput, RefusedByPolicy, Unreachable."""
         record = await self.records.get(ScopeRecord, wanted.scope)
+        if record is not None:
+            wanted = with_left_targets(wanted, record.targets)
         return await self.planning.plan(wanted, former_edges=record.edges if record else None)
 
     def needs_digest(self, planned: Planned, limits: PruneLimits, *, taking_away: bool = False) -> str | None:
@@ -58,7 +60,7 @@ class Standalone:
         desired state by itself is no reason there."""
         plan = planned.plan
         counted = replace(plan, wanted=max(plan.wanted, 1)) if taking_away else plan
-        return over_budget(counted, limits)
+        return over_budget(counted, limits) or asked_for(plan.changes) or None
 
     async def deploy(
         self, planned: Planned, limits: PruneLimits, confirm: str | None, *, taking_away: bool = False
@@ -73,7 +75,9 @@ class Standalone:
         scope = planned.plan.scope
         await self.leases.hold(scope)
         record = await self.records.get(ScopeRecord, scope) or ScopeRecord(scope, LOCAL)
-        record = replace(record, outputs=planned.outputs(), exports=planned.exports)
+        # Remembered before anything is there: a later look must not pass over what this run leaves.
+        targets = {*targets_held(record.targets, planned), *(c.target for c in planned.plan.changes)}
+        record = replace(record, targets=tuple(sorted(targets)), outputs=planned.outputs(), exports=planned.exports)
         listed = frozenset(Listed.of(c) for c in planned.plan.changes)
         plan = clear(planned.plan, [Allowance(ClearedBy.CALLER, self.caller, "", listed)])
         decision = Decision(Verdict.GO, plan)

@@ -44,6 +44,7 @@ class DoctorDesk:
     about: Context
     install: str
     engines: Mapping[str, Engine]
+    offered: frozenset[str] = frozenset()  # of them, those looked at only where a scope has objects
 
     async def examine(self, actor: Actor) -> Json:
         """`{"format": "alma.doctor/v1", "checks": […]}`. Needs the role operate on every repository."""
@@ -54,8 +55,10 @@ class DoctorDesk:
         checks = [*journal_checks(await self.about.records.journal.verify())]
         checks += [c for r in await self.about.records.all(RepositoryRecord) for c in _repository_checks(r)]
         checks += [c for s in scopes for c in scope_checks(s, runs)]
-        for target, engine in self.engines.items():
-            checks += await self._target_checks(target, engine, scopes)
+        held = {t for s in scopes for t in s.targets}
+        for target in self.engines:
+            if target in held or target not in self.offered:
+                checks += await self._target_checks(target, self.engines[target], scopes)
         return {"format": "alma.doctor/v1", "checks": [to_json(c) for c in checks]}
 
     async def verify(self, actor: Actor) -> Json:

@@ -47,6 +47,11 @@ class Change:
             or e.irreversible
         )
 
+    @property
+    def unasked(self) -> bool:
+        """A person must say yes to this run, and nobody has yet: a merged review is none."""
+        return self.effect.asks and (self.cleared_by is None or self.cleared_by.by is ClearedBy.REVIEW)
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:

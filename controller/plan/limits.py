@@ -96,17 +96,28 @@ def clear(plan: Plan, allowances: Sequence[Allowance]) -> Plan:
 def _cleared(change: Change, allowances: Iterable[Allowance]) -> Change:
     if not change.destructive:
         return change
-    for one in allowances:
+    for one in sorted(allowances, key=lambda a: change.effect.asks and a.by is ClearedBy.REVIEW):
         if any(listed.covers(change) for listed in one.listed):
             return replace(change, cleared_by=Clearance(one.by, one.who, one.reference))
     return change
 
 
 def uncleared(plan: Plan, gate: Gate) -> tuple[Change, ...]:
-    """Destructive changes nobody cleared; under `off` only the budget of I17 counts."""
+    """Destructive changes nobody cleared; under `off` only the budget of I17 counts, and what always asks."""
     if gate is Gate.OFF:
-        return ()
-    return tuple(c for c in plan.changes if c.destructive and c.cleared_by is None)
+        return unasked(plan)
+    return tuple(c for c in plan.changes if (c.destructive and c.cleared_by is None) or c.unasked)
+
+
+def unasked(plan: Plan) -> tuple[Change, ...]:
+    """Changes that a person must still say yes to, whatever was reviewed."""
+    return tuple(c for c in plan.changes if c.unasked)
+
+
+def asked_for(changes: Iterable[Change]) -> str:
+    """What a person is asked, where some of `changes` always ask; else empty."""
+    names = ", ".join(sorted({str(c.effect.key) for c in changes if c.unasked})[:5])
+    return f"everything in {names} would go with it; only a person can say yes to that" if names else ""
 
 
 def digest_differs(plan: Plan, gate: Gate, reviewed: Collection[str]) -> bool:

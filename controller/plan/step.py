@@ -72,12 +72,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One line of a plan. `sensitive`: both sides are shown as `(secret)`, whatever they hold."""
+    """One line of a plan. `sensitive`: both sides are shown as `(secret)`, whatever they hold. `by`: who but us set the
+    live value, and when, where the platform tells it."""
 
     path: str
     before: Value
     after: Value
     sensitive: bool = False
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,15 @@ class Effect:
     steps: tuple[Step, ...] = ()
     uid: str | None = None  # of the object that is changed or destroyed; what a clearance is bound to
     probe: Probe | None = None
+    ran_before: bool = True  # False: an undo leaves it stopped as it was, and waits for no health
     down_s: int | None = None  # announced gap for users, seconds
     pins: Mapping[str, str] = field(default_factory=dict)  # NAME:TAG → digest this preview resolved (Desired.pins)
     frees: frozenset[Claim] = frozenset()  # claims the object holds now and its CUT lets go
     order: int = 0  # of destroys between which no edge is known: lower first (containers, then networks, volumes)
     bookkeeping: bool = False  # a record ALMA keeps on the target: carried out first and last, shown, never counted
+    asks: bool = (
+        False  # takes along what others may keep in it: a person confirms the run, whatever gate and review say
+    )
 
     @property
     def irreversible(self) -> bool:
@@ -128,9 +134,18 @@ class ReceiptState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TaskRef:
+    """A task of a platform as people are told of it; `url` is empty where the platform has no page for it."""
+
+    id: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
-    """An answer to one step. `task` is the platform's task id, or the op id where it has none; `message` is redacted
-    and at most 4 KiB; `progress` is 0…100 or None."""
+    """An answer to one step. `task` is the platform's task id, or the op id where it has none; `task_url` a page of the
+    platform where a person can follow it, empty where there is none; `message` is redacted and at most 4 KiB;
+    `progress` is 0…100 or None."""
 
     op: OpId
     state: ReceiptState
@@ -139,6 +154,7 @@ class Receipt:
     outputs: Fields = field(default_factory=lambda: NO_FIELDS)
     progress: int | None = None
     message: str = ""
+    task_url: str = ""
 
 
 class Fence(Protocol):

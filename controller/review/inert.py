@@ -162,7 +162,13 @@ def label(text: str, limit: int = 60) -> Markdown:
     return Markdown(re.sub(r"[^A-Za-z0-9 ._/-]", "?", visible(text, limit)))
 
 
-_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:/[A-Za-z0-9._~/%+=&?-]*)?")
+_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:/[A-Za-z0-9._~/%+=&?-]*(?:#[A-Za-z0-9._~/%+=&?:-]*)?)?")
+
+
+def code_link(text: str, url: str) -> Markdown:
+    """`cell` that leads to a page of ours or of a platform, where there is one; an odd URL is left out."""
+    shown = cell(text)
+    return Markdown(f"[{shown}]({url})") if _URL.fullmatch(url) and len(url) <= 500 else shown
 
 
 def link(text: str, url: str) -> Markdown:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from controller.blueprint.entry import Disruption
 from controller.errors import Problem
 from controller.plan.change import Plan
-from controller.plan.step import Action
+from controller.plan.step import Action, TaskRef
 from controller.review.audit import Audit
 from controller.review.capacity import Load
 from controller.review.compliance import Compliance
@@ -198,7 +198,7 @@ class RunRow:
     action: Action
     result: str
     seconds: float | None = None
-    task: str = ""
+    tasks: tuple[TaskRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

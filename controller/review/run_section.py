@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from controller.review.fitting import fit
-from controller.review.inert import Markdown, cell, code, fenced, link, prose, prose_cell, visible
+from controller.review.inert import Markdown, cell, code, code_link, fenced, link, prose, prose_cell, visible
 from controller.review.report import RunProgress, RunRow, RunState
 from controller.review.wording import seconds_text
 
@@ -25,6 +25,7 @@ _RUNS_MAX = 8  # told in full, the most urgent first
 _DIAGNOSIS_LINES = 30
 _WARNINGS_MAX = 10
 _CAUSES_MAX = 3
+_TASKS_MAX = 6  # of one change
 
 
 def run_facts(runs: Sequence[RunProgress], room: int) -> dict[str, object]:
@@ -57,8 +58,9 @@ def _table(run: RunProgress, room: int, *, several: bool) -> dict[str, object]:
 
 def _row(row: RunRow) -> Markdown:
     time = seconds_text(row.seconds) if row.seconds is not None else ""
-    task = cell(row.task) if row.task else ""
-    return Markdown(f"| {cell(row.resource)} | {row.action.value} | {prose_cell(row.result)} | {time} | {task} |")
+    more = f" and {len(row.tasks) - _TASKS_MAX} more" if len(row.tasks) > _TASKS_MAX else ""
+    tasks = ", ".join(code_link(t.id, t.url) for t in row.tasks[:_TASKS_MAX]) + more
+    return Markdown(f"| {cell(row.resource)} | {row.action.value} | {prose_cell(row.result)} | {time} | {tasks} |")
 
 
 def _done(run: RunProgress) -> str:

@@ -39,7 +39,7 @@ class Attaching:
         return tuple(found)
 
     async def _entry(self, entry: Entry, scope: ScopeConfig, read: Read, problems: list[Problem]) -> Entry:
-        kind = self._kind(entry)
+        kind = self._kind(entry, scope)
         if kind is None or not (sources := kind.sources(entry)):
             return entry
         files: dict[str, bytes] = {}
@@ -65,8 +65,8 @@ class Attaching:
         rest = {k: v for k, v in entry.specs.items() if k not in sources}
         return replace(entry, specs={**kind.without_sources(rest), "manifests": values})
 
-    def _kind(self, entry: Entry) -> Renders | None:
-        providers = [entry.provider] if entry.provider else list(self.kinds)
+    def _kind(self, entry: Entry, scope: ScopeConfig) -> Renders | None:
+        providers = [entry.provider] if entry.provider else list(scope.targets or self.kinds)
         found: list[object] = [self.kinds.get(p, {}).get(entry.type) for p in providers]
         return next((k for k in found if isinstance(k, Renders)), None)
 

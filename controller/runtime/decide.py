@@ -13,6 +13,7 @@ from controller.plan.limits import (
     Gate,
     PruneLimits,
     Window,
+    asked_for,
     clear,
     digest_differs,
     heal_must_wait_for,
@@ -155,7 +156,8 @@ def _deploy(plan: Plan, record: ScopeRecord, policy: ScopePolicy, about: Circums
     blocking = uncleared(plan, policy.gate)
     if blocking:
         names = ", ".join(sorted({str(c.effect.resource) for c in blocking})[:5])
-        return _confirm(plan, blocking, f"destructive and listed by no merged review: {names}", False)
+        reason = asked_for(blocking) or f"destructive and listed by no merged review: {names}"
+        return _confirm(plan, blocking, reason, False)
     opens = opens_at(plan, policy.windows, about.now)
     if opens:
         when = opens.isoformat(timespec="minutes")

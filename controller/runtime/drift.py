@@ -68,5 +68,6 @@ def drift_items(plan: Plan, before: Sequence[DriftItem], now: datetime) -> tuple
         e = change.effect
         key = (str(e.resource), change.target)
         fields = tuple(f.path for f in e.fields) or (str(e.action),)
-        items.append(DriftItem(key[0], e.key.kind, change.target, fields, since.get(key, now.isoformat())))
+        by = tuple(dict.fromkeys(f.by for f in e.fields if f.by))
+        items.append(DriftItem(key[0], e.key.kind, change.target, fields, since.get(key, now.isoformat()), by))
     return tuple(items)

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeCo
 from controller.errors import InvalidInput, Place, Problem
 from controller.plan.resource import Allow
 from controller.runtime.attaching import Attaching, Kinds, Read
-from controller.runtime.planning import Wanted
+from controller.runtime.planning import Wanted, where_named
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -34,16 +34,22 @@ class Folder:
     below: Read  # files of whatever name, for resources that name some
 
     async def wanted(
-        self, scope: ScopeConfig, targets: Mapping[str, tuple[str, ...]], allow: Allow, kinds: Kinds
+        self,
+        scope: ScopeConfig,
+        targets: Mapping[str, tuple[str, ...]],
+        allow: Allow,
+        kinds: Kinds,
+        offered: frozenset[str] = frozenset(),
     ) -> Wanted:
-        """Raises InvalidInput with every mistake at its place."""
+        """Raises InvalidInput with every mistake at its place. `offered` count only where an entry names them."""
         _targets_are_known(scope, targets)
         own = own_files(self.files)
         kept = blueprint_files(own, scope, self.repository.prices)
         loaded = load_scope({f: own[f] for f in kept}, scope)
-        entries = await Attaching(kinds).attached(loaded.entries, scope, self.below)
+        placed = replace(scope, targets=scope.targets or where_named(targets, offered, loaded.entries))
+        entries = await Attaching(kinds).attached(loaded.entries, placed, self.below)
         content = self._content(kept)
-        return Wanted(scope.name, "worktree", entries, scope.targets or targets, allow, content, scope.outputs)
+        return Wanted(scope.name, "worktree", entries, placed.targets, allow, content, scope.outputs)
 
     def _content(self, kept: tuple[str, ...]) -> str:
         digest = hashlib.sha256()

@@ -112,7 +112,7 @@ class IprRuns:
 
 def _progress(run: RunRecord, continues_in: int | None) -> RunProgress:
     """A run's record as the review room shows it."""
-    rows = tuple(RunRow(c.resource, Action(c.action), c.result, c.seconds, c.task or "") for c in run.changes)
+    rows = tuple(RunRow(c.resource, Action(c.action), c.result, c.seconds, c.tasks) for c in run.changes)
     return RunProgress(
         run=run.run,
         scope=run.scope,

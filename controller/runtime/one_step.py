@@ -114,7 +114,8 @@ class OneStep:
         return None
 
     async def _finished(self, ref: OpRef, step: Step, receipt: Receipt) -> Receipt:
-        """Poll until the platform says how it ended. A vanished task is sent again: `do` is safe to repeat."""
+        """Poll until the platform says how it ended. Of a vanished task it is found out whether it acted; if not, it is
+        sent again, for `do` is safe to repeat."""
         engine, deadline_s = self._live.engine(ref.work), self._live.clock.now_s() + self._live.bounds.step_timeout_s
         lost = 0
         while receipt.state in (ReceiptState.RUNNING, ReceiptState.VANISHED):
@@ -122,7 +123,8 @@ class OneStep:
                 lost += 1
                 if lost > _CONFLICTS:
                     raise StepFailed(f"{step.key.name}: its task vanished {lost} times")
-                receipt = await self._send(ref, step)
+                # It may have ended well before the platform forgot it.
+                receipt = await self.look_up(ref, step) or await self._send(ref, step)
                 continue
             if self._live.clock.now_s() >= deadline_s:
                 raise StepFailed(f"{step.key.name}: not done within {self._live.bounds.step_timeout_s:.0f} s")

@@ -214,6 +214,26 @@ def with_left_targets(wanted: Wanted, remembered: Sequence[str]) -> Wanted:
     return replace(wanted, also=tuple(t for t in remembered if t in wanted.allow.targets))
 
 
+def targets_held(remembered: Sequence[str], planned: Planned) -> tuple[str, ...]:
+    """Where the scope has objects, as far as it was looked at; what could not be looked at stays remembered."""
+    unseen = {t for t in remembered if t not in planned.snapshots}
+    holding = {
+        target
+        for target, snapshot in planned.snapshots.items()
+        if any(s.mark and s.mark.scope == planned.graph.scope for s in snapshot.objects)
+    }
+    return tuple(sorted(unseen | holding))
+
+
+def where_named(
+    targets: Mapping[str, tuple[str, ...]], offered: frozenset[str], entries: Sequence[Entry]
+) -> Mapping[str, tuple[str, ...]]:
+    """`targets` without those of `offered` whose engine no entry names."""
+    named = {e.provider for e in entries}
+    kept = {engine: tuple(n for n in names if n not in offered or engine in named) for engine, names in targets.items()}
+    return {engine: names for engine, names in kept.items() if names}
+
+
 def tolerant(entry: Entry, today: date) -> Entry:
     """Fields tolerated until a date count as ignored through that day; afterwards they heal."""
     fields = tuple(t.field for t in entry.tolerate if t.until >= today)

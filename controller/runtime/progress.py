@@ -1,4 +1,4 @@
-"""A run's state as people see it: one line per change with result, time and task id."""
+"""A run's state as people see it: one line per change with result, time and tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from controller.plan.change import Change, Plan
-from controller.plan.step import Phase
+from controller.plan.step import Phase, TaskRef
 from controller.runtime.records import ChangeResult
 from controller.runtime.run import Leg, LegKind, Op, OpRef, RunState, RunWord
 from controller.telemetry import Metrics
@@ -24,7 +24,7 @@ _RESULT_AT_END = {
 
 def planned_results(plan: Plan) -> tuple[ChangeResult, ...]:
     """Before anything ran."""
-    return tuple(_line(c, "waiting", None, None) for c in plan.changes)
+    return tuple(_line(c, "waiting", None, ()) for c in plan.changes)
 
 
 def change_results(state: RunState, seconds: Mapping[int, tuple[float, float]]) -> tuple[ChangeResult, ...]:
@@ -36,7 +36,7 @@ def change_results(state: RunState, seconds: Mapping[int, tuple[float, float]]) 
         first, last = seconds.get(index, (0.0, 0.0))
         spent_s = round(last - first, 1) if index in seconds else None
         own = ops.get(index, ())
-        lines.append(_line(state.works[index].change, _result(state, index, own), spent_s, _task(own)))
+        lines.append(_line(state.works[index].change, _result(state, index, own), spent_s, _tasks(own)))
     return tuple(lines)
 
 
@@ -48,9 +48,9 @@ def _ops_of(state: RunState) -> Mapping[int, Sequence[Op]]:
     return {work: [op for _, op in sorted(ops, key=lambda o: o[0])] for work, ops in found.items()}
 
 
-def _line(change: Change, result: str, seconds: float | None, task: str | None) -> ChangeResult:
+def _line(change: Change, result: str, seconds: float | None, tasks: tuple[TaskRef, ...]) -> ChangeResult:
     e = change.effect
-    return ChangeResult(str(e.resource), e.key.kind, change.target, e.action, e.disruption, result, seconds, task)
+    return ChangeResult(str(e.resource), e.key.kind, change.target, e.action, e.disruption, result, seconds, tasks)
 
 
 def _result(state: RunState, work: int, ops: Sequence[Op]) -> str:
@@ -73,10 +73,10 @@ def _kept(state: RunState, work: int) -> bool:
     return any(ref not in state.ops or not state.ops[ref].over for ref in removals)
 
 
-def _task(ops: Sequence[Op]) -> str | None:
-    """The platform's own task id of the last step that had one (a UPID)."""
-    tasks = [op.receipt.task for op in ops if op.receipt and op.receipt.task and op.receipt.task != op.receipt.op]
-    return tasks[-1] if tasks else None
+def _tasks(ops: Sequence[Op]) -> tuple[TaskRef, ...]:
+    """The platform's own tasks (UPIDs) of the steps that had one."""
+    told = [op.receipt for op in ops if op.receipt and op.receipt.task and op.receipt.task != op.receipt.op]
+    return tuple(TaskRef(r.task, r.task_url) for r in told if r.task)
 
 
 def count_results(metrics: Metrics, state: RunState, engine_of: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ from controller.runtime.decide import Decision, Verdict, is_heal
 from controller.runtime.drift import HealBudget, drift_items
 from controller.runtime.judging import Judging
 from controller.runtime.live_run import LeaseLost
-from controller.runtime.planning import Planned, Planning, with_left_targets
+from controller.runtime.planning import Planned, Planning, targets_held, with_left_targets
 from controller.runtime.records import Records, ScopeRecord, merged
 from controller.runtime.scope_head import ScopeHead, Source
 from controller.runtime.scope_metrics import show_drift, show_scope
@@ -191,7 +191,7 @@ class Reconciler:
             outputs=planned.outputs(),
             exports=planned.exports,
             restart_pending=tuple(sorted({s.mark.resource for s in planned.owned() if s.mark and s.pending})),
-            targets=_targets(record, planned),
+            targets=targets_held(record.targets, planned),
         )
         unseen = ", ".join(t for t in record.targets if t not in planned.snapshots)
         message = f"objects may be left on {unseen}, which this scope may not look at any more" if unseen else ""
@@ -267,17 +267,6 @@ class Reconciler:
         show_scope(self._metrics, after)
         show_drift(self._metrics, after, self._planning.engine_of, self._clock.wall())
         return after
-
-
-def _targets(record: ScopeRecord, planned: Planned) -> tuple[str, ...]:
-    """Where the scope has objects, as far as it was looked at; what could not be looked at stays remembered."""
-    unseen = {t for t in record.targets if t not in planned.snapshots}
-    holding = {
-        target
-        for target, snapshot in planned.snapshots.items()
-        if any(s.mark and s.mark.scope == record.scope for s in snapshot.objects)
-    }
-    return tuple(sorted(unseen | holding))
 
 
 def _health(planned: Planned) -> HealthState:

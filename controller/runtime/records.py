@@ -15,6 +15,7 @@ from controller.journal.projections import Document, Entry
 from controller.plan.codec import from_json, to_json
 from controller.plan.health import HealthState, SyncState
 from controller.plan.limits import Listed
+from controller.plan.step import TaskRef
 from controller.runtime.run import RunWord
 
 if TYPE_CHECKING:  # commands that only read documents load no database
@@ -51,6 +52,7 @@ class DriftItem:
     target: str
     fields: tuple[str, ...]
     since: str  # ISO, UTC
+    by: tuple[str, ...] = ()  # who changed it, and when, where the platform tells it
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class ChangeResult:
     disruption: str
     result: str = "waiting"  # waiting | running | done | failed | undone | kept
     seconds: float | None = None
-    task: str | None = None
+    tasks: tuple[TaskRef, ...] = ()  # of the platform, in the order they were begun
 
 
 @dataclass(frozen=True, slots=True)

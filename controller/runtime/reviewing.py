@@ -12,7 +12,7 @@ from controller.blueprint.entry import Entry
 from controller.blueprint.repository import Repository, ScopeConfig
 from controller.errors import AlmaError, InvalidInput, Problem, RefusedByPolicy, Unreachable
 from controller.forges.forge import PullRequest
-from controller.plan.limits import Listed, over_budget
+from controller.plan.limits import Listed, asked_for, over_budget
 from controller.review.audit import audit
 from controller.review.capacity import loads
 from controller.review.compliance import compliance
@@ -223,7 +223,7 @@ def _unknown_frameworks(config: Repository) -> str:
 def _waits(planned: Planned, config: Repository, scope: ScopeConfig) -> tuple[str, ...]:
     """What the run will wait for after the merge, as far as it is known now (I17)."""
     too_much = over_budget(planned.plan, policy_of(config, scope).prune)
-    return (too_much,) if too_much else ()
+    return tuple(reason for reason in (too_much, asked_for(planned.plan.changes)) if reason)
 
 
 def _commands(scopes: Sequence[tuple[ScopeReview, Reviewed | None]]) -> dict[str, str]:

@@ -93,7 +93,7 @@ def _restored(state: RunState, work: int) -> bool:
     """True for a work whose CUT touched something that was there before: it must be healthy again."""
     effect = state.works[work].change.effect
     cut = any(state.works[work].change.effect.steps[r.step].phase is Phase.CUT for r in state.ops if r.work == work)
-    return cut and effect.action is not Action.CREATE and effect.probe is not None
+    return cut and effect.action is not Action.CREATE and effect.probe is not None and effect.ran_before
 
 
 def clean_program(state: RunState) -> tuple[tuple[Leg, ...], ...]:

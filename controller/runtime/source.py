@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 import orjson
 
 from controller.blueprint.attached import own_files
+from controller.blueprint.entry import Entry
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
 from controller.blueprint.loader import LoadedScope, ParsedBlueprint, check_sizes, load_scope, parse_blueprint
 from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeConfig, blueprint_files, load_repository
@@ -28,7 +29,7 @@ from controller.plan.resource import Allow
 from controller.runtime.attaching import Attaching
 from controller.runtime.decide import ScopePolicy
 from controller.runtime.parse_worker import ParseWorker
-from controller.runtime.planning import Wanted
+from controller.runtime.planning import Wanted, where_named
 from controller.runtime.records import ScopeRecord
 from controller.runtime.scope_head import ScopeHead
 from controller.runtime.scope_policy import at_least, policy_of
@@ -63,6 +64,7 @@ class Granted:
 
     targets: Mapping[str, tuple[str, ...]]
     allow: Allow
+    offered: frozenset[str] = frozenset()  # targets that count only where an entry names their engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,8 @@ class RepositorySource:
             self._loaded.put(content, loaded)
         if isinstance(loaded, InvalidInput):
             raise loaded
-        return Wanted(
-            scope.name, revision, loaded.entries, self.targets(scope), self.granted.allow, content, scope.outputs
-        )
+        targets = self._placed(scope, loaded.entries)
+        return Wanted(scope.name, revision, loaded.entries, targets, self.granted.allow, content, scope.outputs)
 
     async def prices(self, revision: str, config: Repository) -> bytes | None:
         """The repository's price book at a commit, if it names one that is there."""
@@ -157,6 +158,10 @@ class RepositorySource:
             raise InvalidInput(problems, hint=f"the server grants it under allow.{self.name}.targets")
         return scope.targets
 
+    def _placed(self, scope: ScopeConfig, entries: Sequence[Entry]) -> Mapping[str, tuple[str, ...]]:
+        targets = self.targets(scope)
+        return targets if scope.targets else where_named(targets, self.granted.offered, entries)
+
     async def _file(self, revision: str, path: str) -> bytes | None:
         read = self.mirror.file_of_tree if revision.startswith(TREE) else self.mirror.file
         return await read(_object(revision), path)
@@ -179,7 +184,8 @@ class RepositorySource:
             if self._attaching is None:
                 return loaded
             read = partial(self._below, revision)
-            return replace(loaded, entries=await self._attaching.attached(loaded.entries, scope, read))
+            placed = replace(scope, targets=self._placed(scope, loaded.entries))
+            return replace(loaded, entries=await self._attaching.attached(loaded.entries, placed, read))
         except InvalidInput as e:
             return e
 

@@ -296,7 +296,7 @@ class Client:
 def _default_file() -> tuple[str, bool]:
     """Where kubectl looks, and whether something is there."""
     file = os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
-    return file, os.path.exists(file)
+    return file, any(os.path.exists(f) for f in file.split(os.pathsep))
 
 
 def _is_object(found: Json) -> bool:

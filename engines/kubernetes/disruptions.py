@@ -12,9 +12,8 @@ from engines.kubernetes.objects import kind_of
 
 _RUNS_PODS = frozenset({"Deployment.apps", "StatefulSet.apps", "DaemonSet.apps", "ReplicaSet.apps"})
 _TEMPLATE = "spec.template."
-_HOLDS_DATA = frozenset(
-    {"PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition.apiextensions.k8s.io"}
-)
+_HOLDS_OTHERS = frozenset({"Namespace", "CustomResourceDefinition.apiextensions.k8s.io"})
+_HOLDS_DATA = _HOLDS_OTHERS | {"PersistentVolumeClaim", "PersistentVolume"}
 # What others stand on goes last; a kind that is not here goes first.
 _DELETED_AFTER: Mapping[str, int] = {
     "Service": 1,
@@ -49,6 +48,11 @@ def _count(value: Value) -> int:
 def of_loss(key: ObjectKey) -> Disruption:
     """Of an object that goes, for good or to be made again."""
     return Disruption.DATA_LOSS if kind_of(key) in _HOLDS_DATA else Disruption.RECREATE
+
+
+def holds_others(key: ObjectKey) -> bool:
+    """True for what takes objects along that nobody listed: all in a namespace, all of a kind."""
+    return kind_of(key) in _HOLDS_OTHERS
 
 
 def order_of_deletion(key: ObjectKey) -> int:

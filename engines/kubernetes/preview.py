@@ -286,4 +286,5 @@ def _gone(seen: Seen) -> Effect:
         lost=(f"{seen.key} and everything in it",) if worst is Disruption.DATA_LOSS else (),
         steps=(step,),
         order=disruptions.order_of_deletion(seen.key),
+        asks=disruptions.holds_others(seen.key),
     )

@@ -139,18 +139,16 @@ class Trial:
         hidden = marks.secret_paths(found) | marks.secret_paths(live)
         paths = sorted({*before, *after})
         changes = tuple(
-            FieldChange(p, before.get(p), after.get(p), p in hidden)
+            FieldChange(p, before.get(p), after.get(p), p in hidden, managed.writer(live, p))
             for p in paths
             if _plain(before.get(p)) != _plain(after.get(p))
         )
-        return Tried(after, changes, told=_conflicts(desired, live, changes))
+        return Tried(after, changes, told=_conflicts(desired, changes))
 
 
-def _conflicts(desired: Desired, live: Raw, changes: Sequence[FieldChange]) -> str:
+def _conflicts(desired: Desired, changes: Sequence[FieldChange]) -> str:
     """Whose fields the apply would take: each with the other manager's name, and when that one wrote it last."""
-    taken = [
-        f"{c.path} from {who}" for c in changes if c.path in desired.fields and (who := managed.writer(live, c.path))
-    ]
+    taken = [f"{c.path} from {c.by}" for c in changes if c.path in desired.fields and c.by]
     return f"takes over {', '.join(taken)}" if taken else ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from controller.plan.step import Fence, OpId, Prior, Receipt, ReceiptState, Step
-from engines.engine import Conflict, FoundState, Refused, Transient, Values
+from engines.engine import Conflict, FoundState, Refused, Transient, Unclear, Values
 from engines.proxmox import guest, marks, observe, others, policy, tasks, writing
 from engines.proxmox.client import Call as Request
 from engines.proxmox.client import Client, Failed, NotFound, Stale, at
@@ -64,10 +64,11 @@ class Calls:
         return await self._client.write(sending.op, call)
 
     def _receipt(self, sending: _Sending, answer: Any, uid: str | None) -> Receipt:
-        """A task under way, or done where the call was answered without one."""
+        """A task under way, or done where the call is answered without one. Raises Unclear for any other answer."""
         self._touched(uid)
         if tasks.upid(answer) is not None:
             return Receipt(sending.op, ReceiptState.RUNNING, str(answer), uid)
+        _nothing_told(answer, sending, sending.request["call"] in _IN_A_TASK)
         told = observe.outputs(sending.read) if sending.read else {}
         return Receipt(sending.op, ReceiptState.DONE, uid=uid, outputs=told)
 
@@ -229,24 +230,21 @@ class Calls:
         name = sending.step.key.name
         _refuse(policy.placement(None, name, sending.values.allow, self._bounds))
         params = {"poolid": name, "comment": self._comment(sending, sending.op, sending.request)}
-        await self._send(sending, Request("POST", at("pools"), params))
-        return self._plain(sending)
+        return self._plain(sending, await self._send(sending, Request("POST", at("pools"), params)))
 
     async def _update_pool(self, sending: _Sending) -> Receipt:
         params = {"poolid": sending.step.key.name, "comment": await self._new_comment(sending)}
-        await self._send(sending, Request("PUT", at("pools"), params))
-        return self._plain(sending)
+        return self._plain(sending, await self._send(sending, Request("PUT", at("pools"), params)))
 
     async def _remove_pool(self, sending: _Sending) -> Receipt:
         await self._still_ours(sending)
-        await self._send(sending, Request("DELETE", at("pools"), {"poolid": sending.step.key.name}))
-        return self._plain(sending)
+        call = Request("DELETE", at("pools"), {"poolid": sending.step.key.name})
+        return self._plain(sending, await self._send(sending, call))
 
     async def _create_job(self, sending: _Sending) -> Receipt:
         params = {"id": sending.step.key.name, **await self._job(sending)}
         params["comment"] = self._comment(sending, sending.op, sending.request)
-        await self._send(sending, Request("POST", at("cluster", "backup"), params))
-        return self._plain(sending)
+        return self._plain(sending, await self._send(sending, Request("POST", at("cluster", "backup"), params)))
 
     async def _update_job(self, sending: _Sending) -> Receipt:
         request = sending.request
@@ -257,13 +255,13 @@ class Calls:
         gone = [k for k in _JOB_KEYS if k in row and k not in params] if "raw" in request or params else []
         params["comment"] = await self._new_comment(sending)
         params |= {"delete": ",".join(gone)} if gone else {}
-        await self._send(sending, Request("PUT", at("cluster", "backup", sending.step.key.name), params))
-        return self._plain(sending)
+        call = Request("PUT", at("cluster", "backup", sending.step.key.name), params)
+        return self._plain(sending, await self._send(sending, call))
 
     async def _remove_job(self, sending: _Sending) -> Receipt:
         await self._still_ours(sending)
-        await self._send(sending, Request("DELETE", at("cluster", "backup", sending.step.key.name)))
-        return self._plain(sending)
+        call = Request("DELETE", at("cluster", "backup", sending.step.key.name))
+        return self._plain(sending, await self._send(sending, call))
 
     async def _job(self, sending: _Sending) -> dict[str, str]:
         fields = sending.request["fields"]
@@ -318,7 +316,8 @@ class Calls:
         """Pools and jobs have no digest: what the step expects is looked at once more, right before."""
         await self._lookup.prior(sending.step)
 
-    def _plain(self, sending: _Sending) -> Receipt:
+    def _plain(self, sending: _Sending, answer: Any) -> Receipt:
+        _nothing_told(answer, sending, False)
         uid = sending.step.expects.uid or f"{sending.step.key.name}.{sending.op}"
         return Receipt(sending.op, ReceiptState.DONE, uid=uid, outputs={"name": sending.step.key.name})
 
@@ -372,6 +371,12 @@ def _same_rules(rows: list[Mapping[str, Any]], rules: Any) -> bool:
     return [dict(r) for r in live] == [dict(r) for r in rules]
 
 
+def _nothing_told(answer: Any, sending: _Sending, a_task: bool) -> None:
+    """Raises Unclear where the call may have acted and the answer is not that of the API."""
+    if answer is not None or a_task:
+        raise Unclear(f"{sending.step.key}: {sending.request['call']} was answered with something that is no task")
+
+
 def _flag(value: Any) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
@@ -386,6 +391,23 @@ def _hold(fence: Fence) -> None:
         raise Transient("the right to change this scope is not surely held any more; nothing was sent")
 
 
+# What the API always does in a task of its own; the other calls are answered with nothing, or with a task.
+_IN_A_TASK = frozenset(
+    {
+        Call.CREATE,
+        Call.CLONE,
+        Call.RESIZE,
+        Call.TEMPLATE,
+        Call.START,
+        Call.SHUTDOWN,
+        Call.STOP,
+        Call.SNAPSHOT,
+        Call.ROLLBACK,
+        Call.DELETE_SNAPSHOT,
+        Call.DESTROY,
+        Call.DOWNLOAD,
+    }
+)
 _JOB_KEYS = ("schedule", "storage", "pool", "vmid", "mode", "compress", "enabled", "prune-backups")
 Sender = Callable[[Calls, _Sending], Awaitable[Receipt]]
 _SENDERS: Mapping[Call, Sender] = {

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,14 +25,16 @@ import requests
 from proxmoxer import ProxmoxAPI
 from proxmoxer.core import ResourceException
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from engines.engine import Conflict, EngineError, Redact, Refused, Transient, Unclear
 from engines.proxmox.settings import Settings
 
 Json = Any
-READ_TIMEOUT_S = 30.0
-WRITE_TIMEOUT_S = 60.0
+READ_TIMEOUT_S = 30.0  # until the answer begins, and between two pieces of it
+BODY_TIMEOUT_S = 30.0  # until all of it is there, however small the pieces
 _THREADS = 8
+_PIECE_BYTES = 65_536
 _NOT_SENT = (ConnectionRefusedError, PermissionError, requests.exceptions.ConnectTimeout, requests.exceptions.SSLError)
 
 
@@ -67,6 +70,22 @@ _TEXTS: tuple[tuple[re.Pattern[str], type[EngineError]], ...] = (
     (re.compile(r"volume '?\S+'? does not exist|storage '\S+' does not exist|pool '\S+' does not exist$"), Refused),
     (re.compile(r"does not exist|no such resource|[Nn]o such job|not HA managed|no rule at position"), NotFound),
 )
+
+
+# What every row of a list, and every object, must tell: without it an answer is none, and nothing is taken for absent.
+_ROWS: Mapping[str, str] = {
+    "backup": "id",
+    "cluster/resources": "type",
+    "content": "volid",
+    "ha/resources": "sid",
+    "log": "t",
+    "pending": "key",
+    "pools": "poolid",
+    "rules": "pos",
+    "snapshot": "name",
+    "tasks": "upid",
+}
+_OBJECTS: Mapping[str, str] = {"current": "status", "status": "status"}
 
 
 @dataclass(slots=True)
@@ -107,17 +126,20 @@ class Client:
         return await self._run(Call("GET", path, params))
 
     async def rows(self, path: str, **params: str | int) -> list[Mapping[str, Json]]:
-        """A list of objects; anything else answered nothing (Transient): an empty list means that there are none."""
+        """A list of objects that tell who they are; anything else answered nothing (Transient): an empty list means
+        that there are none."""
         found = await self.get(path, **params)
-        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-            raise Transient(f"{path} was answered with something that is no list of objects")
+        told = _named(_ROWS, path)
+        if not isinstance(found, list) or not all(isinstance(row, dict) and (not told or told in row) for row in found):
+            raise Transient(f"{path} was answered with something that is no list of these objects")
         return found
 
     async def object(self, path: str, **params: str | int) -> Mapping[str, Json]:
         """One object; the errors of `rows`."""
         found = await self.get(path, **params)
-        if not isinstance(found, dict):
-            raise Transient(f"{path} was answered with something that is no object")
+        told = _named(_OBJECTS, path)
+        if not isinstance(found, dict) or (told and told not in found):
+            raise Transient(f"{path} was answered with something that is no such object")
         return found
 
     async def write(self, op: str, call: Call) -> Json:
@@ -228,7 +250,8 @@ class Client:
 
 
 class _Pinned(HTTPAdapter):
-    """As many connections as threads; with a fingerprint, only to who shows that certificate."""
+    """As many connections as threads; with a fingerprint, only to who shows that certificate. An answer is read to its
+    end here, because the time-out of the library begins anew with every byte."""
 
     def __init__(self, fingerprint: str | None) -> None:
         self._fingerprint = fingerprint
@@ -239,6 +262,34 @@ class _Pinned(HTTPAdapter):
         if self._fingerprint:
             kwargs["assert_fingerprint"] = self._fingerprint
         super().init_poolmanager(*args, **kwargs)
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Raises requests' Timeout for an answer that is not all there in time."""
+        response = super().send(*args, **kwargs)
+        response._content = _whole(response)
+        return response
+
+
+def _whole(response: requests.Response) -> bytes:
+    end_s = time.monotonic() + BODY_TIMEOUT_S
+    pieces = []
+    try:
+        while piece := response.raw.read1(_PIECE_BYTES, decode_content=True):
+            pieces.append(piece)
+            if time.monotonic() > end_s:
+                raise requests.exceptions.ReadTimeout(f"the answer is not all there after {BODY_TIMEOUT_S:g} s")
+    except HTTPError as error:
+        raise requests.exceptions.ConnectionError(error) from None
+    except BaseException:
+        response.close()
+        raise
+    return b"".join(pieces)
+
+
+def _named(table: Mapping[str, str], path: str) -> str | None:
+    """What `table` says of the end of a path, the longer one first."""
+    *_, before, last = path.split("/")
+    return table.get(f"{before}/{last}") or table.get(last)
 
 
 def _said(error: ResourceException) -> str:

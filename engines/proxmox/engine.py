@@ -16,7 +16,7 @@ from controller.plan.health import HEALTHY, Health, HealthState
 from controller.plan.resource import Desired, Kind, ObjectKey, Seen, Snapshot
 from controller.plan.step import Effect, Fence, OpId, Prior, Receipt, Step
 from engines.engine import Ask, Binding, Conflict, Found, Hint, Seal, TargetInfo, Values
-from engines.proxmox import guest, observe, preview, undo
+from engines.proxmox import guest, observe, preview, tasks, undo
 from engines.proxmox.calls import Calls
 from engines.proxmox.client import Client, at
 from engines.proxmox.health import Checker
@@ -100,7 +100,7 @@ class ProxmoxEngine:
 
     async def do(self, op: OpId, step: Step, prior: Prior, values: Values, fence: Fence) -> Receipt:
         """Sends exactly this request."""
-        return await self._calls.do(op, step, prior, values, fence)
+        return self._linked(await self._calls.do(op, step, prior, values, fence))
 
     async def poll(self, receipt: Receipt) -> Receipt:
         """Asks once."""
@@ -108,7 +108,13 @@ class ProxmoxEngine:
 
     async def find(self, op: OpId, step: Step) -> Found:
         """What became of `op`."""
-        return await self._lookup.find(op, step)
+        found = await self._lookup.find(op, step)
+        return replace(found, receipt=self._linked(found.receipt)) if found.receipt else found
+
+    def _linked(self, receipt: Receipt) -> Receipt:
+        """`receipt` with the page of its task: the node's task view in the cluster's own web interface."""
+        task = tasks.upid(receipt.task)
+        return replace(receipt, task_url=self._client.settings.tasks_url(task.node)) if task else receipt
 
     def inverse(self, step: Step, prior: Prior, receipt: Receipt) -> tuple[Step, ...]:
         """Pure."""

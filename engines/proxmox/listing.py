@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.plan.resource import Capacity
+from engines.engine import Transient
 from engines.proxmox import marks
 from engines.proxmox.options import LXC, QEMU
 
@@ -24,13 +25,16 @@ class Listing:
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> Listing:
-        """Sorts the rows; those of other types are left out."""
+        """Sorts the rows; those of other types are left out. Raises Transient for one that does not tell who it is."""
         listed = list(rows)
-        return cls(
-            {int(r["vmid"]): r for r in listed if r.get("type") in (QEMU, LXC)},
-            {str(r["node"]): r for r in listed if r.get("type") == "node"},
-            {(str(r["node"]), str(r["storage"])): r for r in listed if r.get("type") == "storage"},
-        )
+        try:
+            return cls(
+                {int(r["vmid"]): r for r in listed if r.get("type") in (QEMU, LXC) and str(r["node"])},
+                {str(r["node"]): r for r in listed if r.get("type") == "node"},
+                {(str(r["node"]), str(r["storage"])): r for r in listed if r.get("type") == "storage"},
+            )
+        except (KeyError, ValueError, TypeError):
+            raise Transient("the cluster's list holds a row that does not tell what it is about") from None
 
     def online(self) -> list[str]:
         """Names of the nodes that are up."""

@@ -146,6 +146,7 @@ def _guest(match: Match, kind: str, site: Site) -> Effect:
         steps=tuple(sent),
         uid=match.seen.uid,
         probe=probe if diff.changes and sent else None,
+        ran_before=match.seen.fields.get("running") is True,
         down_s=plan.down_s,
     )
 

@@ -52,7 +52,10 @@ class Reader:
 
     async def listing(self) -> Listing:
         """All guests, nodes and storages this token sees, in one call."""
-        return Listing.of(await self._client.rows(at("cluster", "resources")))
+        listing = Listing.of(await self._client.rows(at("cluster", "resources")))
+        if not listing.nodes:
+            raise Transient("the cluster lists no node, not even the one that answers")
+        return listing
 
     def touch(self, vmid: int) -> None:
         """This engine has changed the guest, or found it changed: it is read anew."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from controller.blueprint import units
 from controller.blueprint.names import did_you_mean
@@ -55,6 +55,11 @@ class Settings:
     pools: tuple[str, ...] = ()
     templates: tuple[int, ...] = ()
     full_pass_s: int = 600
+
+    def tasks_url(self, node: str) -> str:
+        """The task view of a node in the web interface: the state that its address holds after `#` (`StateProvider.js`
+        of pve-manager) is version, view, resource, log panel and tab; 4 stands for `tasks`."""
+        return f"https://{self.host}:{self.port}/#v1:0:=node%2F{quote(node, safe='')}:4:4::::::"
 
     @property
     def login(self) -> str:

@@ -34,6 +34,7 @@ class Boundaries:
     def __init__(self, kill_at: int | None = None, kill_name: str = "") -> None:
         self._kill_at, self._kill_name = kill_at, kill_name
         self.passed: Counter[str] = Counter()
+        self.order: list[str] = []
 
     @property
     def count(self) -> int:
@@ -50,6 +51,7 @@ class Boundaries:
     def here(self, name: str) -> None:
         """One boundary."""
         self.passed[name] += 1
+        self.order.append(name)
         if self.count == self._kill_at or name == self._kill_name:
             os.kill(os.getpid(), signal.SIGKILL)
 

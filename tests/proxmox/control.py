@@ -15,8 +15,10 @@
 
 Faults: `{"on": "task", "type": "qmclone", "id": "9000", "kind": "fail" | "hang" | "die" | "warn" | "slow", "text",
 "at": "start" | "end", "length_s", "count", "lines", "times"}` and `{"on": "call", "method", "path", "kind": "status" |
-"drop" | "delay", "status", "reason", "after": true, "delay_s", "times"}`. `path` is a regular expression of the path
-behind `/api2/json`; `after` means: do the work, then lose the answer.
+"drop" | "delay" | "reset" | "cut" | "slow" | "body", "status", "reason", "after": true, "delay_s", "body", "times"}`.
+`path` is a regular expression of the path behind `/api2/json`; `after` means: do the work, then lose the answer. The
+last four always do the work: the connection ends in the middle of the answer, its JSON does, it comes byte by byte
+(`delay_s` between two), or `body` comes instead. `skip`: so many calls are left alone first.
 """
 
 from __future__ import annotations
@@ -152,6 +154,9 @@ def take_call_fault(world: World, request: Request) -> dict[str, Any] | None:
         if fault["on"] != "call" or fault.get("method", request.verb) != request.verb:
             continue
         if re.fullmatch(str(fault.get("path", ".*")), path):
+            if int(fault.get("skip", 0)) > 0:
+                fault["skip"] -= 1
+                continue
             fault["times"] = int(fault.get("times", 1)) - 1
             if fault["times"] <= 0:
                 world.faults.remove(fault)
@@ -159,15 +164,26 @@ def take_call_fault(world: World, request: Request) -> dict[str, Any] | None:
     return None
 
 
+# The answer of a call that was carried out, spoilt on its way.
+_AT_THE_WIRE: Mapping[str, Callable[[Mapping[str, Any], Reply], Reply]] = {
+    "reset": lambda _, reply: replace(reply, drop=True, sent=max(1, len(reply.body) // 2)),
+    "cut": lambda _, reply: replace(reply, body=reply.body[: max(1, len(reply.body) - 2)]),
+    "slow": lambda fault, reply: replace(reply, byte_s=float(fault["delay_s"])),
+    "body": lambda fault, reply: replace(reply, body=str(fault["body"]).encode()),
+}
+
+
 def comes_first(fault: Mapping[str, Any]) -> bool:
     """True if the call must not be carried out."""
-    return not fault.get("after") and fault["kind"] != "delay"
+    return not fault.get("after") and fault["kind"] not in ("delay", *_AT_THE_WIRE)
 
 
 def faulty(fault: Mapping[str, Any], reply: Reply | None = None) -> Reply:
     """What the client gets instead of `reply`, the answer of a call that was carried out."""
     if fault["kind"] == "delay" and reply is not None:
         return replace(reply, delay_s=float(fault["delay_s"]))
+    if fault["kind"] in _AT_THE_WIRE and reply is not None:
+        return _AT_THE_WIRE[fault["kind"]](fault, reply)
     if fault["kind"] == "drop":
         return Reply(0, "", b"", drop=True)
     status = int(fault.get("status", 596))

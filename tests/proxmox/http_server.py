@@ -81,15 +81,26 @@ async def _one(answer: Answer, reader: asyncio.StreamReader, writer: asyncio.Str
     if reply.delay_s:
         await asyncio.sleep(reply.delay_s)
     if reply.drop:
+        if reply.sent:
+            writer.write(_head(reply, keep=False) + reply.body[: reply.sent])
+            await writer.drain()
         writer.transport.abort()
         return False
     keep = reply.status < 400 and "connection: close" not in head.lower()
-    writer.write(_wire(reply, keep))
-    await writer.drain()
+    writer.write(_head(reply, keep))
+    await _send_body(reply, writer)
     return keep
 
 
-def _wire(reply: Reply, keep: bool) -> bytes:
+async def _send_body(reply: Reply, writer: asyncio.StreamWriter) -> None:
+    pieces = [reply.body] if not reply.byte_s else [bytes([b]) for b in reply.body]
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(reply.byte_s)
+
+
+def _head(reply: Reply, keep: bool) -> bytes:
     reason = reply.reason.split("\n", 1)[0]
     lines = [
         f"HTTP/1.1 {reply.status} {reason}",
@@ -100,7 +111,7 @@ def _wire(reply: Reply, keep: bool) -> bytes:
         f"Content-Length: {len(reply.body)}",
         f"Connection: {'Keep-Alive' if keep else 'close'}",
     ]
-    return "\r\n".join(lines).encode("utf-8") + b"\r\n\r\n" + reply.body
+    return "\r\n".join(lines).encode("utf-8") + b"\r\n\r\n"
 
 
 async def _request(head: str, reader: asyncio.StreamReader) -> Request:

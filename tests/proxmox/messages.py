@@ -22,7 +22,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. `drop`: the connection is closed without sending it; `delay_s`: real seconds to wait before."""
+    """An answer. `drop`: the connection is closed without sending it, or after the first `sent` bytes of its body;
+    `delay_s`: real seconds to wait before; `byte_s`: real seconds between two bytes of its body."""
 
     status: int
     reason: str
@@ -30,3 +31,5 @@ class Reply:
     content_type: str = "application/json;charset=UTF-8"
     drop: bool = False
     delay_s: float = 0.0
+    sent: int = 0
+    byte_s: float = 0.0

@@ -39,8 +39,8 @@ Alma = Callable[..., Said]
 
 @pytest.fixture(autouse=True)
 def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of this machine's configuration, state or Docker host takes part."""
-    for name in [n for n in os.environ if n.startswith("ALMA_") or n in ("DOCKER_HOST", "NO_COLOR")]:
+    """Nothing of this machine's configuration, state, Docker host or cluster takes part."""
+    for name in [n for n in os.environ if n.startswith("ALMA_") or n in ("DOCKER_HOST", "KUBECONFIG", "NO_COLOR")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("ALMA_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -83,6 +83,53 @@ def test_a_deploy_imports_nothing_that_is_not_configured(tmp_path: Path) -> None
     assert done.stderr.strip().splitlines()[-1] == "[]"
 
 
+_CLUSTER = """\
+apiVersion: v1
+kind: Config
+current-context: away
+clusters: [{name: away, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: me, user: {token: "t"}}]
+contexts: [{name: away, context: {cluster: away, user: me}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "provider"),
+    [("plan", "provider: simulation\n"), ("plan", ""), ("validate", "provider: docker\n")],
+)
+def test_a_folder_that_names_no_cluster_does_not_load_the_client_of_one(
+    tmp_path: Path, command: str, provider: str
+) -> None:
+    """A kubeconfig is there, and its cluster is far away."""
+    (tmp_path / "b.yaml").write_text(f"name: b\n{provider}resources:\n  - {{name: a, type: container}}\n")
+    (tmp_path / "kubeconfig").write_text(_CLUSTER)
+    code = (
+        "import sys\nfrom controller.cli.main import run\n"
+        f"run(['--state', {str(tmp_path / 'state')!r}, {command!r}, {str(tmp_path / 'b.yaml')!r}])\n"
+        "print([m for m in ('kubernetes', 'aiohttp', 'engines.kubernetes') if m in sys.modules], file=sys.stderr)"
+    )
+    around = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/no.sock", "KUBECONFIG": str(tmp_path / "kubeconfig")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=around, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
+def test_a_folder_that_names_a_cluster_asks_the_one_of_the_kubeconfig(
+    tmp_path: Path, alma: Alma, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b.yaml").write_text(
+        "name: b\nprovider: k8s\nresources:\n  - {name: a, type: storage, specs: {size: 1GB}}\n"
+    )
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    said = alma("plan", tmp_path / "b.yaml")
+    assert (said.code, "has no kubernetes target" in said.err) == (3, True), said
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").write_text(_CLUSTER)
+    said = alma("plan", tmp_path / "b.yaml")
+    assert (said.code, "kubernetes could not be read" in said.err) == (5, True), said
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

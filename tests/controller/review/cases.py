@@ -10,7 +10,7 @@ from decimal import Decimal
 from controller.blueprint.entry import Disruption, Waived
 from controller.errors import Place, Problem
 from controller.plan.graph import DesiredGraph
-from controller.plan.step import Action, FieldChange
+from controller.plan.step import Action, FieldChange, TaskRef
 from controller.review.audit import audit
 from controller.review.capacity import Load, Measure
 from controller.review.compliance import compliance
@@ -102,9 +102,13 @@ def _danger() -> ScopeReview:
 
 def _run(state: RunState, **more: object) -> RunProgress:
     rows = (
-        RunRow("prod/shop/db", Action.CREATE, "done", 1.24, "abcdefghijkl"),
+        RunRow("prod/shop/db", Action.CREATE, "done", 1.24, (TaskRef("abcdefghijkl"),)),
         RunRow(
-            "prod/shop/web", Action.UPDATE, "failed" if state is RunState.UNDONE else "done", 12.0, "UPID:pve:1:2:3"
+            "prod/shop/web",
+            Action.UPDATE,
+            "failed" if state is RunState.UNDONE else "done",
+            12.0,
+            tuple(TaskRef(f"UPID:pve:{n}", "https://pve.example:8006/#v1:0:=node%2Fpve:4:4::::::") for n in range(8)),
         ),
     )
     return replace(RunProgress("run-1", "prod", state, rows, 14.2), **more)  # type: ignore[arg-type] # names checked

@@ -15,7 +15,7 @@ from controller.blueprint.entry import Disruption, Waived
 from controller.errors import Place, Problem
 from controller.plan.change import Change, Notice, Plan
 from controller.plan.resource import ObjectKey, ResourceId
-from controller.plan.step import Action, Effect, Expect, FieldChange, Phase, Step
+from controller.plan.step import Action, Effect, Expect, FieldChange, Phase, Step, TaskRef
 from controller.review.audit import Audit
 from controller.review.cost import BudgetResult, Cost, CostLine
 from controller.review.finding import Finding, Severity, WaivedFinding
@@ -160,7 +160,15 @@ def review_with(t: str) -> Review:
 
 
 def run_with(t: str) -> RunProgress:
-    rows = (RunRow(f"prod/shop/{t}", Action.UPDATE, t, 1.0, t),)
+    rows = (
+        RunRow(
+            f"prod/shop/{t}",
+            Action.UPDATE,
+            t,
+            1.0,
+            (TaskRef(t), TaskRef(t, f"https://alma.example/{t}")),
+        ),
+    )
     return RunProgress(
         f"r{t}", f"a{t}", RunState.PARKED, rows, 3.0, diagnosis=f"x\n{t}", next_step=t, confirm=t, revert_number=9
     )

@@ -14,9 +14,9 @@ from controller.blueprint.entry import Disruption
 from controller.plan.change import Change, ClearedBy, Plan
 from controller.plan.limits import Allowance, Gate, Listed, Window
 from controller.plan.resource import ObjectKey, ResourceId
-from controller.plan.step import Action, Effect, Expect, Phase, Step
+from controller.plan.step import Action, Effect, Expect, FieldChange, Phase, Step
 from controller.runtime.decide import Circumstances, ScopePolicy, Verdict, WaitsFor, decide
-from controller.runtime.drift import HealBudget
+from controller.runtime.drift import HealBudget, drift_items
 from controller.runtime.records import Pause, ScopeRecord
 from tests.controller.runtime.clocks import START, VirtualClock
 
@@ -165,6 +165,31 @@ def test_mass_deletion_waits_for_a_person_whatever_the_gate_and_the_review(made:
         expected = Verdict.WAIT if made.wanted == 0 else Verdict.GO
         assert decide(made, VERIFIED, policy, about(in_advance)).verdict is expected
         report_n("B3 mass deletion", 5)
+
+
+def test_drift_tells_who_changed_what_and_keeps_since_when() -> None:
+    fields = tuple(
+        FieldChange(p, 1, 2, by=who) for p, who in (("a", "kubectl-edit at t"), ("b", ""), ("c", "kubectl-edit at t"))
+    )
+    (first,) = drift_items(plan(change(fields=fields)), (), START)
+    assert (first.fields, first.by) == (("a", "b", "c"), ("kubectl-edit at t",))
+    (later,) = drift_items(plan(change(fields=fields)), (first,), START + timedelta(hours=1))
+    assert later == first
+
+
+def test_what_takes_others_along_waits_for_a_person_whatever_the_gate_and_the_review() -> None:
+    made = plan(change(DESTROY, Disruption.DATA_LOSS, "ns", asks=True), change())
+    by_hand = allowed(made, ClearedBy.CONFIRM, "run")
+    for gate in (Gate.OFF, Gate.DESTRUCTIVE):
+        policy = ScopePolicy(gate=gate)
+        for given in ((), (allowed(made),)):
+            found = decide(made, VERIFIED, policy, about(*given))
+            assert (found.verdict, found.waits_for) == (Verdict.WAIT, WaitsFor.CONFIRM)
+            assert [c.effect.key.name for c in found.blocking] == ["ns"]
+            assert found.reason.startswith("everything in t/thing:ns would go with it")
+        assert decide(made, VERIFIED, policy, about(allowed(made), by_hand)).verdict is Verdict.GO
+    another = plan(change(DESTROY, Disruption.DATA_LOSS, "ns", asks=False))
+    assert decide(another, VERIFIED, ScopePolicy(gate=Gate.OFF), about()).verdict is Verdict.GO
 
 
 @pytest.mark.parametrize(("count", "total"), [(10, 100), (1, 4), (2, 3), (10, 40)])

@@ -338,6 +338,7 @@ async def test_namespaces_and_definitions_come_before_what_needs_them(
     assert cluster.api("GET", "/apis/example.org/v1/namespaces/extra-1/things/t")["spec"] == {"x": 1}
     gone = counted(await effects(engine, []))
     assert {e.disruption.value for e in gone if e.key.kind != "kubernetes/Thing.example.org"} == {"data-loss"}
+    assert [e.asks for e in sorted(gone, key=lambda e: e.order)] == [False, True, True], "a person confirms these"
     assert [e.key.kind.rpartition("/")[2] for e in sorted(gone, key=lambda e: e.order)] == [
         "Thing.example.org",
         "CustomResourceDefinition.apiextensions.k8s.io",
@@ -365,6 +366,7 @@ async def test_the_plan_names_who_changed_a_field_and_when(engine: KubernetesEng
     (drifted,) = counted(await effects(engine, [manifest("it", config_map("a", {"x": "1"}))]))
     assert [(c.path, c.before, c.after) for c in drifted.fields] == [("data.x", "2", "1")]
     assert "data.x from kubectl-edit at 20" in drifted.reason
+    assert drifted.fields[0].by.startswith("kubectl-edit at 20")
     await bring(engine, manifest("it", config_map("a", {"x": "1"})), run="run2")
     found = cluster.get("configmap", "a", "prod")
     assert found and found["data"] == {"x": "1", "theirs": "3"}, "what others set stays theirs"

@@ -3,19 +3,17 @@ or as before; what could not be read is a gap and makes nothing."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import pytest
 
-from controller.blueprint.entry import Entry
-from controller.plan.step import Action, OpId, Phase, Prior, Receipt, ReceiptState, Step
-from engines.engine import Conflict, EngineError, FoundState, Refused, Transient, Unclear
-from tests.engines.conformance import entry
+from controller.plan.step import Action, OpId, Phase, ReceiptState
+from engines.engine import EngineError, Refused
 from tests.engines.proxmox.cluster import Cluster
-from tests.engines.proxmox.driving import CT, NET, VM, Driver, lxc, vm
-from tests.engines.running import Done, Held, ordered
+from tests.engines.proxmox.driving import CT, VM, Driver, lxc, vm
+from tests.engines.proxmox.sweeping import CASES, Patient, arm, cleared, expected, in_order, rest, run, shape
+from tests.engines.running import Held
 
 Report = Callable[..., None]
 FAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -39,22 +37,6 @@ FATAL: Mapping[str, Mapping[str, Any]] = {
     "403": {"kind": "status", "status": 403, "reason": "Permission check failed (/vms/1, VM.Allocate)"},
     "501": {"kind": "status", "status": 501, "reason": "Method 'X' not implemented"},
 }
-BASE = vm("base", {**VM, "template": True})
-CASES: Mapping[str, tuple[tuple[Entry, ...], tuple[Entry, ...]]] = {
-    "create": ((), (lxc(), vm("vm", {**VM, **NET}))),
-    "change": ((vm(specs={**VM, "snapshot": True}),), (vm(specs={**VM, "cpu": 4, "snapshot": True}),)),
-    "clone": ((BASE,), (BASE, vm(specs={"clone": "base", "disk": "16GB"}))),
-    "destroy": ((lxc(),), ()),
-    "pool and job": (
-        (),
-        (
-            entry("a", "pool"),
-            entry("job", "backup-job", specs={"schedule": "02:00", "storage": "local", "pool": "a"}),
-        ),
-    ),
-    "firewall": ((lxc(),), (lxc(specs={**CT, "firewall": {"enable": True, "rules": [{"action": "DROP"}]}}),)),
-}
-SEND = 6
 KINDS = {"proxmox/lxc", "proxmox/qemu", "proxmox/pool", "proxmox/backup-job"}
 
 
@@ -63,86 +45,6 @@ async def driver(cluster: Cluster) -> AsyncIterator[Driver]:
     driven = Driver(cluster)
     yield driven
     await driven.engine.close()
-
-
-class Patient:
-    """Sends one step as the executor does: Transient again, Unclear by `find`, Conflict by a new `prior`."""
-
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
-        self.engine = driver.engine
-
-    async def send(self, step: Step, op: OpId) -> Done:
-        prior, receipt = await self._sent(step, op)
-        for _ in range(100):
-            if receipt.state is ReceiptState.VANISHED:
-                prior, receipt = await self._sent(step, op)
-            if receipt.state is not ReceiptState.RUNNING:
-                break
-            await self.driver.pause()
-            receipt = await self._reads(lambda r=receipt: self.engine.poll(r))  # type: ignore[misc]  # bound now
-        return Done(op, step, prior, receipt)
-
-    async def _sent(self, step: Step, op: OpId) -> tuple[Prior, Receipt]:
-        for _ in range(SEND):
-            prior: Prior = await self._reads(lambda: self.engine.prior(step, self.driver.runner.seal))
-            try:
-                return prior, await self.engine.do(op, step, prior, self.driver.runner.values(), Held())
-            except Unclear:
-                found = await self._reads(lambda: self.engine.find(op, step))
-                if found.receipt is not None:
-                    return prior, found.receipt
-                assert found.state is FoundState.NOT_YET
-            except (Transient, Conflict):
-                await self.driver.pause()
-        raise AssertionError(f"{step.request['call']} never went out")
-
-    async def _reads(self, ask: Callable[[], Any]) -> Any:
-        for _ in range(SEND):
-            try:
-                return await ask()
-            except (Transient, Unclear):
-                await self.driver.pause()
-        raise AssertionError("never readable")
-
-
-async def run(driver: Driver, steps: Sequence[Step]) -> list[Done]:
-    patient = Patient(driver)
-    return [await patient.send(step, OpId(f"sweepstep{n:03}")) for n, step in enumerate(steps)]
-
-
-def in_order(driver: Driver, effects: Any) -> list[Step]:
-    return [s for _, s in ordered(effects, "run1")]
-
-
-def shape(world: Mapping[str, Any]) -> object:
-    """The world without what every run draws anew."""
-    guests = {
-        v: {
-            k: re.sub(r"<!-- alma .* -->|BC:24:11:[0-9A-F:]+", "", str(t)) for k, t in g["config"].items() if k in _KEPT
-        }
-        for v, g in world["guests"].items()
-    }
-    volumes = sorted((v["volid"], v["size_bytes"]) for v in world["volumes"])
-    jobs = {n: {k: t for k, t in j.items() if k != "comment"} for n, j in world["jobs"].items()}
-    running = {v: g["running"] for v, g in world["guests"].items()}
-    walls = {n: f["rules"] for n, f in world["firewalls"].items() if f["rules"]}
-    return guests, volumes, jobs, running, walls, sorted(world["pools"])
-
-
-_DRAWN = re.compile(r"<!-- alma .* -->|BC:24:11:[0-9A-F:]+")
-_KEPT = ("cores", "memory", "hostname", "name", "scsi0", "rootfs", "net0", "template", "lock", "tags", "description")
-
-
-async def expected(driver: Driver, case: str) -> object:
-    """The world as an undisturbed run leaves it; then put back as it was before."""
-    before, after = CASES[case]
-    await driver.bring(*before)
-    effects = await driver.effects(*after)
-    await run(driver, in_order(driver, effects))
-    told = shape(driver.cluster.world())
-    await driver.bring()
-    return told
 
 
 @pytest.mark.parametrize("fault", sorted(FAULTS))
@@ -160,8 +62,8 @@ async def test_every_write_that_meets_a_fault_ends_as_without_it(
             break
         await run(driver, steps[:number])
         sent = len(driver.cluster.changes())
-        _arm(driver, FAULTS[fault])
-        done = await _rest(driver, steps, number)
+        arm(driver, FAULTS[fault])
+        done = await rest(driver, steps, number)
         driver.cluster.serving.emulator.world.faults.clear()
         if fault.startswith("500") and done is None:
             assert not fault.endswith("after"), "it had acted, and was found"
@@ -169,35 +71,8 @@ async def test_every_write_that_meets_a_fault_ends_as_without_it(
             assert done is not None
             assert shape(driver.cluster.world()) == wanted, (number, steps[number].request["call"])
             assert len(driver.cluster.changes()) - sent == len(steps) - number, "each request acted once"
-        await _cleared(driver)
+        await cleared(driver)
         report_n("B1 proxmox writes", 1)
-
-
-def _arm(driver: Driver, fault: Mapping[str, Any]) -> None:
-    """The next write meets it, whatever it is."""
-    world = driver.cluster.serving.emulator.world
-    world.faults.clear()
-    for method in ("POST", "PUT", "DELETE"):
-        driver.cluster.root.control("faults", on="call", method=method, **fault)
-
-
-async def _rest(driver: Driver, steps: Sequence[Step], number: int) -> list[Done] | None:
-    patient = Patient(driver)
-    found = []
-    for n, step in enumerate(steps[number:], number):
-        try:
-            found.append(await patient.send(step, OpId(f"sweepstep{n:03}")))
-        except Refused:
-            return None
-        driver.cluster.serving.emulator.world.faults.clear()
-    return found
-
-
-async def _cleared(driver: Driver) -> None:
-    driver.cluster.serving.emulator.world.faults.clear()
-    await driver.bring()
-    for vmid in list(driver.cluster.guests()):
-        driver.cluster.root.control("guest", vmid=int(vmid), delete=True)
 
 
 @pytest.mark.parametrize("fault", sorted(FATAL))
@@ -207,12 +82,12 @@ async def test_what_cannot_help_to_repeat_is_refused_and_told(fault: str, driver
         world = shape(driver.cluster.world())
         step = in_order(driver, await driver.effects(*after))[0]
         prior = await driver.engine.prior(step, driver.runner.seal)
-        _arm(driver, FATAL[fault])
+        arm(driver, FATAL[fault])
         with pytest.raises(Refused) as told:
             await driver.engine.do(OpId("fatalfault11"), step, prior, driver.runner.values(), Held())
         assert "invalid token" not in str(told.value), "nothing of a failed login is echoed"
         assert shape(driver.cluster.world()) == world, case
-        await _cleared(driver)
+        await cleared(driver)
         report_n("B1 proxmox writes", 1)
 
 

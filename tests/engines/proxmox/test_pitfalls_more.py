@@ -275,3 +275,14 @@ async def test_25_an_image_that_is_there_is_never_replaced(driver: Driver, repor
     await driver.bring()
     assert any(v["volid"] == "local:iso/x.iso" for v in driver.cluster.world()["volumes"]), "never removed"
     report_n(ROW, 1)
+
+
+async def test_each_task_is_told_with_the_page_where_a_person_sees_it(driver: Driver) -> None:
+    done = await driver.bring(lxc())
+    tasks = [d.receipt for d in done if d.receipt.task]
+    where = driver.cluster.serving.url
+    assert len(tasks) == 2
+    assert {t.task_url for t in tasks} == {f"{where}/#v1:0:=node%2Fpve1:4:4::::::"}
+    found = await driver.engine.find(done[0].op, done[0].step)
+    assert found.receipt
+    assert found.receipt.task_url == "", "no task is known any more"

@@ -1,0 +1,95 @@
+"""`python -m tests.crash.commands ENGINE`: forks `alma` commands that die at their k-th boundary.
+
+One line of JSON asks, one answers: {"args": [...], "kill": k} → {"killed": bool, "code": int, "out": text,
+"boundaries": [name, …]}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from controller.cli.main import run
+from engines.registry import load_engine
+from tests.crash.boundaries import Boundaries
+
+Json = dict[str, Any]
+
+
+class Zygote:
+    """The process that forks those that die, on targets of one engine."""
+
+    def __init__(self, engine: str, environment: Mapping[str, str] | None = None) -> None:
+        own = {k: v for k, v in os.environ.items() if not k.startswith("ALMA_")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.commands", engine],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**own, **(environment or {})},
+        )
+
+    def ask(self, args: list[str], kill: int = 0) -> Json:
+        """One command, killed at its k-th boundary (0: never)."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(json.dumps({"args": args, "kill": kill}) + "\n")
+        self._process.stdin.flush()
+        answer: Json = json.loads(self._process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        """Returns when it has ended."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+        self._process.stdout.close()
+
+
+def forked(engine: type, args: list[str], kill: int) -> Json:
+    """One command in a process of its own."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        boundaries = Boundaries(kill_at=kill or None)
+        boundaries.watch(engine)
+        with redirect_stdout(StringIO()) as out:
+            code = run(args)
+        with os.fdopen(writing, "w") as pipe:
+            json.dump({"boundaries": boundaries.order, "out": out.getvalue()}, pipe)
+        os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        text = told.read()
+    _, status = os.waitpid(child, 0)
+    killed = os.WIFSIGNALED(status)
+    return {"killed": killed, "code": -1 if killed else os.WEXITSTATUS(status), **json.loads(text or "{}")}
+
+
+def warm() -> None:
+    """One deploy of nothing: all that a command loads is then there in every process forked from here."""
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silence, redirect_stdout(silence):
+        (Path(folder) / "nothing.yaml").write_text("name: nothing\nprovider: simulation\nresources: []\n")
+        run(["--state", f"{folder}/state", "deploy", folder, "--yes"])
+
+
+def main() -> None:
+    """Until nobody asks any more."""
+    engine = load_engine(sys.argv[1])
+    warm()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps(forked(engine, asked["args"], asked["kill"])), flush=True)
+
+
+if __name__ == "__main__":
+    main()
