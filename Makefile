@@ -27,13 +27,14 @@ export UV_SYSTEM_CERTS ?= 1
 export PATH := $(PATH):/usr/sbin:/sbin
 WHEELS := dist/wheels
 
-.PHONY: help demo test bench lint fmt image wheels environment
+.PHONY: help demo test mutants bench lint fmt image wheels environment
 
 help:
 	@printf '\nALMA. Each target prepares what it needs by itself.\n\n'
 	@printf '  %-24s %s\n' \
 	  'make demo ARGS=--once' 'the whole story on simulated hosts: plan, deploy, drift, undo; without ARGS it goes on' \
 	  'make test' 'every check: servers, lint, all tests; what cannot run here is listed at the end' \
+	  'make mutants' 'put seeded defects into a copy of the tree, one by one, and see the tests fail' \
 	  'make bench' 'measure against Docker Compose and kubectl and print the table' \
 	  'make lint' 'style, types and the layers of the code' \
 	  'make fmt' 'format the code' \
@@ -50,6 +51,9 @@ test: environment
 	@$(RUN) python -m tests.servers.published
 	@$(MAKE) lint
 	@$(RUN) pytest $(PYTEST_ARGS)
+
+mutants: environment
+	@$(RUN) python -m tests.mutants $(ARGS)
 
 bench: environment
 	@$(RUN) python -m tests.servers.system
