@@ -1,4 +1,4 @@
-"""A run that was superseded before it cut anything leaves nothing behind: no part, and no sealed prior state (I13, I27)."""
+"""A run that was superseded before it cut anything leaves nothing behind: no part, no sealed prior state (I13, I27)."""
 
 from __future__ import annotations
 
