@@ -13,6 +13,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from time import perf_counter
 
@@ -59,7 +60,7 @@ def _prepared() -> Wires:
     ParseWorker._one = parsed_here  # type: ignore[method-assign]  # its start would cost more than all the rest
     sqlite_without_threads()
     os.fsync = os.fdatasync = lambda fd: None  # nobody cuts the power here
-    registry.entry_points = functools.cache(registry.entry_points)  # type: ignore[assignment]  # read once
+    setattr(registry, "entry_points", functools.cache(entry_points))  # noqa: B010 - read once, not once per life
     wires = Wires()
     wires.cut_in()
     return wires

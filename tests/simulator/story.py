@@ -50,7 +50,7 @@ class Story:
     @classmethod
     def drawn(cls, fate: Fate, outside: Outside, began_s: float) -> Story:
         at_s, moments = began_s + _FIRST_ACT_S, []
-        for _ in range(fate.chance.randint(3, 6)):
+        for _ in range(fate.chance.randint(2, 5)):
             moments.append(at_s)
             at_s += fate.chance.random() ** 2 * _APART_MOST_S
         return cls(fate, outside, moments)
