@@ -33,25 +33,29 @@ def main(arguments: Sequence[str]) -> int:
     """The exit code: 0 if nothing went wrong."""
     read = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
     read.add_argument("--seed", type=int, help="play this one and print its trace")
-    read.add_argument("--from", type=int, default=1, dest="first")
-    read.add_argument("--step", type=int, default=1)
-    read.add_argument("--seconds", type=float, default=60.0)
+    read.add_argument("--from", type=int, default=1, dest="first", help="the first of many (default 1)")
+    read.add_argument("--step", type=int, default=1, help="from one to the next (default 1)")
+    read.add_argument("--seconds", type=float, default=60.0, help="no more begin after this (default 60)")
     asked = read.parse_args(arguments)
     if os.environ.get("PYTHONHASHSEED") != "0":  # the order of a set is part of the trace
-        os.execve(
-            sys.executable, [sys.executable, "-m", "tests.simulator", *arguments], {**os.environ, "PYTHONHASHSEED": "0"}
-        )
+        again = [sys.executable, "-m", "tests.simulator", *arguments]
+        os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})
     wires = _prepared()
     with tempfile.TemporaryDirectory(prefix="alma-sim-", dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
         home = Path(folder) / "home"
         if asked.seed is not None:
             return _one(simulated(asked.seed, home, wires, telling=True))
-        seed, until_s = asked.first, perf_counter() + asked.seconds
-        while perf_counter() < until_s:
-            outcome = _forked(seed, home, wires)
-            print(json.dumps(outcome), flush=True)
-            seed += asked.step
-    return 0
+        return _many(asked, home, wires)
+
+
+def _many(asked: argparse.Namespace, home: Path, wires: Wires) -> int:
+    until_s, count, wrong = perf_counter() + asked.seconds, 0, 0
+    while perf_counter() < until_s:
+        outcome = _forked(asked.first + count * asked.step, home, wires)
+        print(json.dumps(outcome), flush=True)
+        count, wrong = count + 1, wrong + bool(outcome["wrongs"])
+    print(f"A14 simulator: N={count} failures={wrong}", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 def _prepared() -> Wires:

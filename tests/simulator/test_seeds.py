@@ -20,7 +20,7 @@ from tests.readme import ROOT
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 
 Report = Callable[..., None]
-_SECONDS = 55  # as many seeds as fit
+_SECONDS = 50  # as many seeds as fit
 _SIDE_BY_SIDE = 2
 _COMMAND = (sys.executable, "-m", "tests.simulator")
 _ENVIRONMENT = {**os.environ, "PYTHONHASHSEED": "0"}
@@ -50,10 +50,12 @@ def played() -> list[dict[str, Any]]:
     return [json.loads(line) for text in told for line in text.splitlines()]
 
 
-@pytest.mark.parametrize("seed", [2, 5])
+@pytest.mark.parametrize("seed", [3, 4])
 def test_the_same_seed_tells_the_same_story_to_the_last_byte(seed: int, report_n: Report) -> None:
     """In another process, too: nothing hangs on an address, a thread or the time of day."""
-    one, other = (subprocess.run([*_COMMAND, "--seed", str(seed)], cwd=ROOT, capture_output=True) for _ in range(2))
-    assert one.stdout == other.stdout
-    assert b"killed" in one.stdout
+    command = [*_COMMAND, "--seed", str(seed)]
+    players = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(2)]
+    one, other = (player.communicate()[0] for player in players)
+    assert one == other
+    assert b" killed\n" in one
     report_n("A14 seeds told twice", 1)
