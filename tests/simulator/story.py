@@ -99,8 +99,8 @@ class Story:
     async def _merge(self, home: Estate) -> None:
         number = self.fate.one_of(self.outside.open_pulls())
         known = await home.controller.install.records.get(RepositoryRecord, "infra")
-        # What was merged before the first look at the repository is left alone.
-        if self.outside.merge(number) and known is not None and known.head is not None:
+        # What was merged before the forge first told of its pull requests is left alone.
+        if self.outside.merge(number) and known is not None and known.told_at is not None:
             self.outside.to_report.add(number)
 
     async def _close(self) -> None:
