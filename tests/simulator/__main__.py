@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import json
 import logging
 import os
@@ -60,6 +61,7 @@ def _many(asked: argparse.Namespace, home: Path, wires: Wires) -> int:
 
 def _prepared() -> Wires:
     """This process is a simulator's from now on."""
+    gc.disable()  # a seed's process is short, and what was killed in it must not be collected
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     ParseWorker._one = parsed_here  # type: ignore[method-assign]  # its start would cost more than all the rest
     sqlite_without_threads()
