@@ -115,7 +115,7 @@ def sqlite_without_threads() -> None:
         plain(self, *args, **options)
         self._tx, self._thread = _Inline(), _NoThread()
 
-    aiosqlite.Connection.__init__ = without  # type: ignore[method-assign]
+    aiosqlite.Connection.__init__ = without  # type: ignore[method-assign]  # its thread is made there
 
 
 def _answer(future: asyncio.Future[T], act: Callable[[], T]) -> None:
