@@ -27,13 +27,15 @@ export UV_SYSTEM_CERTS ?= 1
 export PATH := $(PATH):/usr/sbin:/sbin
 WHEELS := dist/wheels
 
-.PHONY: help demo test bench lint fmt image wheels environment
+.PHONY: help demo test mutants simulator bench lint fmt image wheels environment
 
 help:
 	@printf '\nALMA. Each target prepares what it needs by itself.\n\n'
 	@printf '  %-24s %s\n' \
 	  'make demo ARGS=--once' 'the whole story on simulated hosts: plan, deploy, drift, undo; without ARGS it goes on' \
 	  'make test' 'every check: servers, lint, all tests; what cannot run here is listed at the end' \
+	  'make mutants' 'put seeded defects into a copy of the tree, one by one, and see the tests fail' \
+	  'make simulator' 'play drawn faults and kills under virtual time: --seconds 600, or --seed 7 with its trace' \
 	  'make bench' 'measure against Docker Compose and kubectl and print the table' \
 	  'make lint' 'style, types and the layers of the code' \
 	  'make fmt' 'format the code' \
@@ -50,6 +52,12 @@ test: environment
 	@$(RUN) python -m tests.servers.published
 	@$(MAKE) lint
 	@$(RUN) pytest $(PYTEST_ARGS)
+
+mutants: environment
+	@$(RUN) python -m tests.mutants $(ARGS)
+
+simulator: environment
+	@$(RUN) python -m tests.simulator $(ARGS)
 
 bench: environment
 	@$(RUN) python -m tests.servers.system

@@ -71,7 +71,8 @@ class Judging:
     async def decide(self, planned: Planned, record: ScopeRecord, head: ScopeHead) -> Decision:
         allowances = tuple(await self._clearances.for_scope(record, head.revision))
         waiting = await self._records.get(RunRecord, record.waiting) if record.waiting else None
-        if waiting and waiting.confirmed:
+        # A person confirmed that run: the same removal in other content is another one (I2).
+        if waiting and waiting.confirmed and waiting.fingerprint == planned.plan.fingerprint:
             allowances += (
                 Allowance(
                     ClearedBy.CONFIRM,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Protocol
@@ -99,10 +99,12 @@ class Planning:
         *,
         pins: Mapping[str, str] | None = None,
         former_edges: Mapping[str, Sequence[str]] | None = None,
+        leaving: Mapping[str, Collection[str]] | None = None,
     ) -> Planned:
-        """The whole way from entries to a plan. Raises InvalidInput, RefusedByPolicy, Unreachable."""
+        """The whole way from entries to a plan. `leaving`: target → uids of objects that will be gone before it runs.
+        Raises InvalidInput, RefusedByPolicy, Unreachable."""
         graph = self.graph(wanted, pins)
-        snapshots = await self.read(graph)
+        snapshots = _without(await self.read(graph), leaving or {})
         planned = await self.plan_against(graph, snapshots, wanted.revision, former_edges)
         return replace(planned, exports=wanted.exports)
 
@@ -177,6 +179,15 @@ class Planning:
         specs = substitute(entry.specs, fill)
         assert isinstance(specs, dict), "a map stays a map"
         return replace(entry, specs=specs)
+
+
+def _without(snapshots: Mapping[str, Snapshot], leaving: Mapping[str, Collection[str]]) -> Mapping[str, Snapshot]:
+    return {
+        target: replace(snapshot, objects=tuple(s for s in snapshot.objects if s.uid not in leaving.get(target, ())))
+        if leaving.get(target)
+        else snapshot
+        for target, snapshot in snapshots.items()
+    }
 
 
 def _known_outputs(

@@ -103,6 +103,18 @@ def clean_program(state: RunState) -> tuple[tuple[Leg, ...], ...]:
     return (tuple(Leg(LegKind.CLEAN, w) for w in staged),) if staged else ()
 
 
+def only_staged(state: RunState) -> dict[str, frozenset[str]]:
+    """Target → uids of the objects that the CLEAN of a superseded run takes away: whoever plans what follows must not
+    count on them, though they stand under their names already."""
+    works = {leg.work for legs in clean_program(state) for leg in legs}
+    found: dict[str, frozenset[str]] = {}
+    for ref, op in state.ops.items():
+        change = state.works[ref.work].change
+        if ref.work in works and op.receipt and op.receipt.uid and change.effect.steps[ref.step].expects.absent:
+            found[change.target] = found.get(change.target, frozenset()) | {op.receipt.uid}
+    return found
+
+
 def undo_refs(state: RunState, leg: Leg) -> tuple[OpRef, ...]:
     """Ops of the leg's work that took effect, last first: what its inverses must take back. RETIRE has no inverse."""
     steps = state.works[leg.work].change.effect.steps

@@ -21,6 +21,7 @@ from controller.runtime.planning import Planned, Planning
 from controller.runtime.progress import count_results
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.run import Begun, RunState, RunWord
+from controller.runtime.run_program import only_staged
 from controller.runtime.scope_head import ScopeHead, Source
 from controller.runtime.settle import Settling, Takeover
 from controller.telemetry import Metrics
@@ -100,7 +101,7 @@ class ScopeRuns:
         structlog.contextvars.bind_contextvars(run=run.run, revision=run.revision)
 
         async def newer(state: RunState) -> str | None:
-            found = None if run.heal else await self._newer_for(record, run)
+            found = None if run.heal else await self._newer_for(record, run, state)
             if found:
                 await self._settling.newer_found(run, found)
             return found.run if found else None
@@ -127,21 +128,21 @@ class ScopeRuns:
             self._metrics.count("alma_rollbacks", scope, state.word)
         count_results(self._metrics, state, self._planning.engine_of)
 
-    async def _newer_for(self, record: ScopeRecord, run: RunRecord) -> Takeover | None:
+    async def _newer_for(self, record: ScopeRecord, run: RunRecord, state: RunState) -> Takeover | None:
         """At a barrier: the branch has moved on and its content may run now. Planned, limited and gated here. What
         cannot be read ends no run that has started (I22)."""
         try:
-            return await self._found_newer(record, run)
+            return await self._found_newer(record, run, state)
         except AlmaError as e:
             _log.info("nothing newer can be read", run=run.run, reason=str(e))
             return None
 
-    async def _found_newer(self, record: ScopeRecord, run: RunRecord) -> Takeover | None:
+    async def _found_newer(self, record: ScopeRecord, run: RunRecord, state: RunState) -> Takeover | None:
         current = await self._records.get(ScopeRecord, record.scope) or record
         head = await self._source.head(current)
         if head is None or head.tree == run.tree or head.revision == run.revision or head.wanted is None:
             return None
-        planned = await self._planning.plan(head.wanted, former_edges=record.edges)
+        planned = await self._planning.plan(head.wanted, former_edges=record.edges, leaving=only_staged(state))
         if planned.plan.fingerprint == run.fingerprint:
             return None
         decision = await self._judging.decide(planned, current, head)

@@ -191,6 +191,7 @@ class Settling:
         fresh = replace(fresh, rollback=newer.rollback)
         record = replace(record, run=newer.run, waiting=None)
         begun = after_superseding(newer.run, decision.plan, state)
+        await self._forget_all_but(begun, state)
         entries, documents = told("run.begins", ended, fresh, record)
         await self._log.append(newer.run, [begun], documents, entries)
         for moved in (ended, fresh):
@@ -254,8 +255,19 @@ class Settling:
         )
 
     async def _forget_priors(self, state: RunState) -> None:
-        for run in {w.run for w in state.works} | {state.run}:
+        for run in sorted(_runs_in(state)):
             await self._log.forget_priors(run)
+
+    async def _forget_all_but(self, begun: Begun, older: RunState) -> None:
+        """What a superseded run, or one before it, does not pass on needs no undo any more; what it does pass on goes
+        with the end of the newer one (I27). Before they part: afterwards nobody would know of it."""
+        for run in sorted(_runs_in(older) - {w.run for w in begun.inherited}):
+            await self._log.forget_priors(run)
+
+
+def _runs_in(state: RunState) -> frozenset[str]:
+    """The run itself, and those whose works it took over."""
+    return frozenset((state.run, *(w.run for w in state.works)))
 
 
 def _is_same_wait(before: RunRecord, decision: Decision, revision: str) -> bool:

@@ -71,7 +71,7 @@ async def wrongs(home: Estate) -> list[str]:
 
 def _objects(home: Estate) -> Iterator[str]:
     """H1: no twin. H9: nothing of a run is left on the target, and no half-written file beside it."""
-    resources = Counter((r["mark"] or {}).get("resource") for r in home.world.values())
+    resources = Counter(r["mark"]["resource"] for r in home.world.values() if r["mark"])
     for resource, count in resources.items():
         if count > 1:
             yield f"{count} objects of {resource}"

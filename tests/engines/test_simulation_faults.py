@@ -316,6 +316,29 @@ async def test_any_write_between_prior_and_do_is_a_conflict_that_a_second_try_me
     assert (seen.fields["memory"], seen.fields["hostname"]) == ("2GB", "by-hand")
 
 
+@pytest.mark.parametrize("when", ["before prior", "before do"])
+async def test_what_lost_our_mark_since_the_plan_is_not_removed(when: str, tmp_path: Path) -> None:
+    """Somebody took it over by hand: the same object, and not ours any more (I16)."""
+    stage = await started(tmp_path, FIRST[2:3])
+    step = next(s for s in steps_of(await stage.effects(())) if s.request["call"] == "remove")
+    if when == "before do":
+        prior = await stage.engine.prior(step, stage.runner.seal)
+    await unmarked(World(SimulatedPlatform(tmp_path).path), step.key)
+    before = await stage.harness.world()
+    with pytest.raises(Conflict):
+        if when == "before prior":
+            prior = await stage.engine.prior(step, stage.runner.seal)
+        await stage.engine.do(OpId("nolongerours"), step, prior, stage.runner.values(), Held())
+    assert await stage.harness.world() == before
+
+
+async def unmarked(world: World, key: ObjectKey) -> None:
+    """A hand that takes the mark away and leaves no trace of that."""
+    async with world.writing() as data:
+        data["objects"][str(key)]["mark"] = None
+        world.save(data)
+
+
 async def test_a_rename_that_is_taken_back_is_a_part_of_its_run_again(tmp_path: Path) -> None:
     stage = await started(tmp_path, FIRST[:1])
     planned = ordered(await stage.effects(SECOND[:1]), "swept")

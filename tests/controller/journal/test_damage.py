@@ -6,6 +6,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,21 @@ async def test_verify_names_the_place(closed: tuple[Path, dict[str, Any]], state
     with pytest.raises(JournalDamaged):
         await journal.append("s0", [Entry("x", {})])
     await journal.close()
+
+
+async def test_a_record_written_anew_with_its_own_hash_breaks_the_one_that_follows(
+    closed: tuple[Path, dict[str, Any]],
+) -> None:
+    """E21: what a record says of the one before it is under its own hash, so the past cannot be mended step by step."""
+    raw = sqlite3.connect(closed[0] / "alma.db")
+    with raw:
+        (old,) = raw.execute("SELECT * FROM records WHERE seq = 40")
+        forged = replace(Row(*old), body='{"n":"forged"}')
+        raw.execute("UPDATE records SET body=?, hash=? WHERE seq=40", (forged.body, row_hash(forged)))
+        raw.execute("UPDATE records SET prev_hash=? WHERE seq=41", (row_hash(forged),))
+    raw.close()
+    report = await Journal.inspect(f"sqlite:///{closed[0]}/alma.db")
+    assert "record 41: its hash does not fit" in [str(d) for d in report.damages]
 
 
 async def test_a_journal_too_damaged_to_open_can_still_be_examined(closed: tuple[Path, dict[str, Any]]) -> None:

@@ -247,6 +247,14 @@ def test_a_heal_needs_self_heal_and_patience_and_no_open_window() -> None:
     assert decide(drift, HEALED, ScopePolicy(gate=Gate.STRICT), about()).verdict is Verdict.GO
 
 
+@pytest.mark.parametrize("held", [{"pause": Pause("os:bob", "maintenance")}, {"parked": "run1"}, {"orphaned": True}])
+def test_what_holds_a_scope_holds_its_healing_too(held: dict[str, Any]) -> None:
+    """I18: nobody's pause is worth anything if drift is healed during it."""
+    drift = plan(change(CREATE, Disruption.NONE))
+    assert decide(drift, HEALED, ScopePolicy(), about()).verdict is Verdict.GO
+    assert decide(drift, replace(HEALED, **held), ScopePolicy(), about()).verdict is Verdict.HOLD
+
+
 def test_healing_is_contested_after_six_times_in_ten_minutes(report_n: Report) -> None:
     """B21: someone flips a field every 5 s."""
     clock = VirtualClock()

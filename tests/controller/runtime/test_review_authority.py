@@ -15,7 +15,7 @@ from controller.forges.forge import Account, ForgeUnavailable
 from controller.forges.local import LocalForge
 from controller.operations.access import Actor
 from controller.runtime.run import RunWord
-from controller.runtime.work_queue import Priority
+from controller.runtime.work_queue import Item, Priority
 from tests.controller.runtime.estate import ALMA_YAML, DB, WEB, WEB_2, WEB_BROKEN, Estate, Repo, blueprint, estate
 
 SHOP = "prod/shop.yaml"
@@ -145,6 +145,21 @@ async def test_a_confirmation_ends_with_the_head_it_was_given_for(home: Estate, 
     repo.push({SHOP: blueprint(WEB_2.replace("web:2.0", "web:evil"), many[1])}, "ipr/less")
     await home.settle()
     assert not (await home.ipr(1)).confirmed
+
+
+async def test_a_confirmation_of_a_run_ends_with_the_content_it_was_given_for(home: Estate, repo: Repo) -> None:
+    """The same removal in another commit is another plan, and nobody has confirmed that one (I2)."""
+    repo.push({SHOP: blueprint(WEB, DB)})
+    await home.settle(60)
+    repo.push({SHOP: blueprint(WEB)})
+    await home.settle(60)
+    await home.ask("confirm", run=str((await home.scope()).waiting))
+    repo.push({SHOP: blueprint(WEB_2)})
+    await home.controller.loop.one(Item("repo:infra", Priority.WEBHOOK))
+    await home.settle(60)
+    assert (await home.scope()).waiting
+    assert [r.confirmed for r in await home.runs() if r.word is RunWord.WAITING] == [()]
+    assert image(home) == "web:1.0"
 
 
 async def test_a_review_of_an_older_head_clears_nothing_of_what_was_merged(home: Estate, repo: Repo) -> None:
