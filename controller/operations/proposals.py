@@ -24,7 +24,7 @@ from controller.review.command_answer import told_answer
 from controller.review.objections import objections
 from controller.review.report import Review
 from controller.runtime.command import Command
-from controller.runtime.records import IprRecord
+from controller.runtime.records import IprRecord, told
 from controller.runtime.reviewing import Reviewing, book_of
 from controller.runtime.source import TREE, RepositorySource
 from controller.runtime.work_queue import Priority
@@ -83,8 +83,8 @@ class ProposalDesk:
         await self._note(record, actor, command.verb, commit)
         self.about.queue.add(f"repo:{record.repository}", Priority.PERSON)
         self.about.queue.add(f"ipr:{record.key}", Priority.PERSON)
-        told = replace(draft.told, sentences=(*draft.told.sentences, f"Pushed to this branch as {commit[:12]}."))
-        return told_answer(told, marker)
+        pushed = f"Pushed to this branch as {commit[:12]}."
+        return told_answer(replace(draft.told, sentences=(*draft.told.sentences, pushed)), marker)
 
     async def _wished(self, command: Command, record: IprRecord, pull: PullRequest) -> Wished:
         if pull.state is not PullState.OPEN:
@@ -93,6 +93,10 @@ class ProposalDesk:
             raise RefusedByPolicy("its branch is in a fork: only its owner writes there")
         if pull.head in (self.branch, pull.base):
             raise RefusedByPolicy(f"{pull.head} is the tracked branch")
+        if self.source.signed_only:
+            raise RefusedByPolicy(
+                "only signed commits are deployed here, and ALMA signs none", hint="commit it yourself"
+            )
         base, review = self.source.head, await stored_review(self.about, record)
         if base is None:
             raise Unreachable("the repository was not read yet", hint="ask again in a moment")
@@ -197,8 +201,10 @@ class ProposalDesk:
 
     async def _intend(self, record: IprRecord, actor: Actor, verb: str, commit: str) -> None:
         """Who asked is durable before the branch moves: it counts as theirs (I3)."""
-        told = Entry("ipr.proposed", {"by": actor.id, "verb": verb, "number": record.number, "commit": commit})
-        await self.about.records.journal.append(f"ipr:{record.key}", [told])
+        asked = Entry("ipr.proposed", {"by": actor.id, "verb": verb, "number": record.number, "commit": commit})
+        now = await self.about.records.get(IprRecord, record.key) or record
+        _, documents = told("ipr.proposed", replace(now, proposed={**now.proposed, commit: actor.shown}))
+        await self.about.records.journal.append(f"ipr:{record.key}", [asked], documents)
 
     async def _note(self, record: IprRecord, actor: Actor, verb: str, commit: str) -> None:
         """Who asked is told in our comment."""

@@ -75,7 +75,8 @@ class Approving:
         if not fitting:
             return await self._without_pull(place, record, head, plan, waiting)
         ipr = fitting[-1]
-        writers, unknown = self._writers(await place.mirror.log("", ipr.base_sha, ipr.head_sha, _COMMITS_MAX))
+        commits = await place.mirror.log("", ipr.base_sha, ipr.head_sha, _COMMITS_MAX)
+        writers, unknown = self._writers(commits, ipr.proposed)
         if unknown:
             return f"#{ipr.number}: {unknown}"
         pull = await place.forge.pull(ipr.number)
@@ -91,7 +92,7 @@ class Approving:
     ) -> str:
         """A push past all pull requests, a plan that nobody was shown, a rollback: someone else confirms the run."""
         since = record.good_revision
-        writers, unknown = self._writers(await place.mirror.log("", since, head.revision, _COMMITS_MAX))
+        writers, unknown = self._writers(await place.mirror.log("", since, head.revision, _COMMITS_MAX), {})
         if unknown:
             return f"no pull request showed this plan, and {unknown}"
         by = record.pin.by.rpartition(":")[2].lower() if head.pinned and record.pin else ""
@@ -114,12 +115,16 @@ class Approving:
                 counted[login] = approver
         return counted
 
-    def _writers(self, commits: Sequence[CommitInfo]) -> tuple[set[str], str]:
-        """Logins of everyone whose address is in a commit, and why they are not all known."""
+    def _writers(self, commits: Sequence[CommitInfo], proposed: Mapping[str, str]) -> tuple[set[str], str]:
+        """Logins of everyone whose address is in a commit, and why they are not all known. A commit of ours was
+        written by who asked for it."""
         if len(commits) >= _COMMITS_MAX:
             return set(), f"it has more than {_COMMITS_MAX} commits"
         writers = set()
         for commit in commits:
+            if commit.id in proposed:
+                writers.add(proposed[commit.id].lower())
+                continue
             for email in {commit.author_email.lower(), commit.committer_email.lower()} - _FORGES:
                 login = self._people.get(email) or _login_in(email)
                 if login is None:

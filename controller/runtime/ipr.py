@@ -317,9 +317,9 @@ class Iprs:
 
     async def _save(self, record: IprRecord, review: Review | None = None) -> None:
         known = await self._records.get(IprRecord, record.key)
-        if known and (known.asked, known.requested_by) != (record.asked, record.requested_by):
-            # By a person, since this look began.
-            record = replace(record, asked=known.asked, requested_by=known.requested_by)
+        if known:
+            # What a person asked for since this look began.
+            record = replace(record, asked=known.asked, requested_by=known.requested_by, proposed=known.proposed)
         if known and known.state == PullState.MERGED and record.state == PullState.OPEN:
             # Merged while it was reviewed, and noted by the look at its repository: what a merge clears is not lost.
             record = replace(record, state=known.state, merge_sha=known.merge_sha)

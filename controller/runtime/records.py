@@ -214,6 +214,7 @@ class IprRecord:
     confirmed_by: str = ""
     asked: tuple[str, ...] = ()  # what people of this machine had done at the forge in our name
     requested_by: tuple[str, ...] = ()  # people of this machine who had it opened: as good as its author (I3)
+    proposed: Mapping[str, str] = field(default_factory=dict)  # our commits on its branch → who asked for each (I3)
     approvals: tuple[SeenApproval, ...] = ()
     runs: tuple[str, ...] = ()
     final: bool = False

@@ -97,6 +97,11 @@ class RepositorySource:
         self._loaded: _Kept[LoadedScope | InvalidInput] = _Kept(_KEPT)
         self._parsed: _Kept[ParsedBlueprint] = _Kept(_KEPT * 5)
 
+    @property
+    def signed_only(self) -> bool:
+        """Whether nothing is deployed that is not signed."""
+        return self._signing is not None
+
     async def config(self, revision: str) -> Repository:
         """`alma.yaml` at a commit, or at a tree written as `tree:ID`. Raises InvalidInput with every mistake."""
         known = self._configs.get(revision)

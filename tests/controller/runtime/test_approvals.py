@@ -131,6 +131,30 @@ async def test_an_address_that_belongs_to_nobody_known_leaves_no_approval(
     report_n("E4", 1)
 
 
+@pytest.mark.parametrize(("who", "lacks"), [("oli", True), ("otto", False)])
+async def test_who_asked_for_a_commit_of_ours_has_written_it(
+    home: Estate, who: str, lacks: bool, report_n: Callable[..., None]
+) -> None:
+    await home.ask("ipr.comment", actor("oli"), number=1, body="/alma set web memory=512MB")
+    await home.settle()
+    assert list((await home.ipr(1)).proposed.values()) == ["oli"]
+    await approve(home, account(who))
+    assert ("has 0 of 1 approvals" in await merged(home)) == lacks
+    report_n("E4", 1)
+
+
+async def test_an_address_like_ours_in_a_commit_that_is_not_is_nobody_s(
+    home: Estate, repo: Repo, report_n: Callable[..., None]
+) -> None:
+    git(repo.work, "checkout", "-q", "ipr/two")
+    git(repo.work, "commit", "-q", "--allow-empty", "-m", "more", "--author", "ALMA <alma@localhost>")
+    git(repo.work, "push", "-q", "origin", "ipr/two")
+    await home.settle()
+    await approve(home, account("otto"))
+    assert "has an address that `people` of the server does not name" in await merged(home)
+    report_n("E4", 1)
+
+
 async def test_approve_then_push_does_not_count(home: Estate, repo: Repo, report_n: Callable[..., None]) -> None:
     await approve(home, account("oli"))
     repo.push({SHOP: blueprint(WEB_2.replace("web:2.0", "web:evil"))}, "ipr/two")

@@ -11,6 +11,7 @@ import pytest
 
 from controller.errors import AlmaError, InvalidInput
 from controller.plan.health import SyncState
+from tests.controller.operations.talking import said
 from tests.controller.runtime.estate import ALMA_YAML, WEB, WEB_2, Estate, Repo, blueprint, estate, git
 from tests.servers.signing import Workshop
 
@@ -143,6 +144,15 @@ async def test_the_review_says_it_before_the_merge(home: Estate, repo: Repo, sho
     sign(repo, "alice", shop)
     await home.settle()
     assert "is not signed" not in await home.comment(1)
+
+
+async def test_alma_proposes_no_commit_where_only_signed_ones_count(home: Estate, repo: Repo, shop: Workshop) -> None:
+    repo.push({SHOP: blueprint(WEB_2)}, "ipr/two")
+    sign(repo, "alice", shop)
+    await home.settle()
+    before = git(repo.remote, "rev-parse", "ipr/two")
+    assert "only signed commits are deployed here" in await said(home, 1, "/alma set web memory=512MB")
+    assert git(repo.remote, "rev-parse", "ipr/two") == before
 
 
 async def test_alma_puts_no_unsigned_merge_on_the_branch(home: Estate, repo: Repo, shop: Workshop) -> None:
