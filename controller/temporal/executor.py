@@ -155,8 +155,15 @@ class TemporalExecutor:
 
     def _signal(self, run: str, name: str, *args: str) -> None:
         async def send() -> None:
-            client = await self._served()
-            await client.get_workflow_handle(self._id(run)).signal(name, *args)
+            if self._activities.owned(run) is None:
+                return  # it is over
+            handle = (await self._served()).get_workflow_handle(self._id(run))
+            try:
+                await handle.signal(name, *args)
+            except RPCError as e:
+                if e.status is RPCStatusCode.NOT_FOUND:
+                    raise ServerAway(f"the workflow of {run} is not there yet") from e
+                raise
 
         self._kept(self._patiently(send))
 

@@ -124,6 +124,18 @@ async def test_a_run_goes_on_when_the_server_comes_back(home: Estate, repo: Repo
     assert home.world["simulation/container:prod-shop-web"]["fields"]["image"] == "web:1.0"
 
 
+async def test_a_cancel_is_kept_while_the_server_is_away(home: Estate, repo: Repo, temporal: TemporalServer) -> None:
+    async with held(home, repo, blueprint(WEB_BROKEN, DB)):
+        run = (await home.scope()).run or ""
+        owned = home.controller.install.executor._activities.owned(run)  # type: ignore[attr-defined]
+        temporal.stop()
+        assert await home.ask("cancel", run=run)
+        temporal.start()
+        owned.live.moved.clear()
+        await asyncio.wait_for(owned.live.moved.wait(), 60)
+    assert (await home.runs())[-1].reason.startswith("cancelled by")
+
+
 async def test_a_workflow_that_somebody_ends_at_the_server_is_started_again(home: Estate, repo: Repo) -> None:
     async with held(home, repo, blueprint(WEB_BROKEN, DB)):
         await (await workflow_of(home)).terminate("by hand")
