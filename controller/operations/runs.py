@@ -74,7 +74,8 @@ async def unlock(about: Context, actor: Actor, run: str) -> ScopeRecord:
     scope = await about.scope(record.scope, actor, "unlock")
     if scope.parked != record.run:
         raise InvalidInput(f"run {record.run} is not what scope {scope.scope} is parked on", hint="alma status")
-    after = replace(scope, parked=None, quarantine=(*scope.quarantine, record.fingerprint))
+    # What a first run left behind is known, though no state of the scope was ever verified.
+    after = replace(scope, parked=None, accepted=True, quarantine=(*scope.quarantine, record.fingerprint))
     await about.records.save("scope.unlocked", after)
     await RunLog(about.records.journal).forget_priors(record.run)  # no undo can need them any more (I27)
     about.look(scope.scope)

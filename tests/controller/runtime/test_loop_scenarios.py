@@ -480,6 +480,20 @@ async def test_a_parked_run_holds_its_scope_until_an_admin_unlocks_it_and_its_pr
         assert not await home.controller.install.journal.documents("journal.sealed")
 
 
+async def test_a_scope_whose_first_run_was_parked_goes_on_after_unlock_with_other_content(tmp_path: Path) -> None:
+    repo = Repo.make(tmp_path / "git", {"alma.yaml": ALMA_YAML, SHOP: blueprint(WEB, DB)})
+    refused = [{"match": f"{call} prod-shop-web", "error": "refused", "times": 0} for call in ("start", "remove")]
+    async with estate(repo, tmp_path / "state", targets={"sim": {"engine": "simulation", "fail": refused}}) as home:
+        await home.settle(300)
+        [run] = await home.runs()
+        assert run.word is RunWord.PARKED and home.world
+        await home.ask("unlock", run=run.run)
+    repo.push({SHOP: blueprint(WEB_2)})
+    async with estate(repo, tmp_path / "state") as home:
+        await home.settle(60)
+        assert image(home) == "web:2.0" and (await home.scope()).sync is SyncState.SYNCED
+
+
 async def test_an_open_pull_request_is_planned_again_when_live_state_moves(home: Estate, repo: Repo) -> None:
     repo.push({SHOP: blueprint(WEB, DB)}, "ipr/db")
     await home.settle()
