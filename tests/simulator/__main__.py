@@ -1,5 +1,5 @@
 """Plays seeds of the simulator: `python -m tests.simulator --seed 7` plays one and prints its trace; `--seconds 60`
-plays as many as fit, one line of JSON each.
+plays as many as fit, `--count 40` so many, one line of JSON each.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     read.add_argument("--from", type=int, default=1, dest="first", help="the first of many (default 1)")
     read.add_argument("--step", type=int, default=1, help="from one to the next (default 1)")
     read.add_argument("--seconds", type=float, default=60.0, help="no more begin after this (default 60)")
+    read.add_argument("--count", type=int, help="play so many, however long that takes")
     asked = read.parse_args(arguments)
     if os.environ.get("PYTHONHASHSEED") != "0":  # the order of a set is part of the trace
         again = [sys.executable, "-m", "tests.simulator", *arguments]
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _many(asked: argparse.Namespace, home: Path, wires: Wires) -> int:
     until_s, count, wrong = perf_counter() + asked.seconds, 0, 0
-    while perf_counter() < until_s:
+    while count < asked.count if asked.count else perf_counter() < until_s:
         outcome = _forked(asked.first + count * asked.step, home, wires)
         print(json.dumps(outcome), flush=True)
         count, wrong = count + 1, wrong + bool(outcome["wrongs"])
