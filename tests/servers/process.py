@@ -61,7 +61,8 @@ class ServerProcess:
 
     def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         self._log = log
-        # A test run that is killed runs no clean-up; the kernel then ends the server (Linux, util-linux).
+        # A test run that is killed runs no clean-up; the kernel then ends the server (Linux, util-linux), as it does
+        # when only the thread is over that started it: start servers in the main one.
         tied = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
         with log.open("ab") as out:
             self._process = subprocess.Popen(

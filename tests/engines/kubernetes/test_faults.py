@@ -20,6 +20,7 @@ from tests.engines.kubernetes.driving import INSTALL, SCOPE, binding, config_map
 from tests.engines.kubernetes.faulty_proxy import CANARY, Fault, FaultyProxy, Plan, at_once
 from tests.engines.running import Done, Held, MemorySeal, ordered
 from tests.servers.kubernetes import ControlPlane
+from tests.servers.process import wait_until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
@@ -122,6 +123,14 @@ async def bring(plane: ControlPlane, entries: Sequence[Entry], name: str) -> Non
     await engine.close()
 
 
+def settled(cluster: ControlPlane, expected: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What stands once it is `expected`, or after a while. What is being deleted stands until the collector comes by;
+    where a delete was answered with 404, nobody waits for that."""
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: world(cluster) == expected, timeout_s=20, what="the collector")
+    return world(cluster)
+
+
 def world(plane: ControlPlane) -> Mapping[str, object]:
     """Names and content, past the engine."""
     found: dict[str, object] = {}
@@ -158,8 +167,8 @@ async def test_every_request_broken_once_ends_at_the_target_or_where_it_began(
         if not proxy.plan.struck:
             break
         points += 1
-        after = world(cluster)
-        if after != (target if reached else start):
+        expected = target if reached else start
+        if (after := settled(cluster, expected)) != expected:
             wrong.append(f"{number}: reached {reached}: {after}")
     report_n("B1 kubernetes faults", points, len(wrong))
     assert not wrong, wrong
