@@ -127,7 +127,7 @@ async def test_a_run_goes_on_when_the_server_comes_back(home: Estate, repo: Repo
 async def test_a_cancel_is_kept_while_the_server_is_away(home: Estate, repo: Repo, temporal: TemporalServer) -> None:
     async with held(home, repo, blueprint(WEB_BROKEN, DB)):
         run = (await home.scope()).run or ""
-        owned = home.controller.install.executor._activities.owned(run)  # type: ignore[attr-defined]
+        owned = home.controller.install.executor._activities.owned(run)  # type: ignore[attr-defined] # this executor's own
         temporal.stop()
         assert await home.ask("cancel", run=run)
         temporal.start()
