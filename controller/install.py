@@ -23,7 +23,7 @@ from controller.journal.shared_lease import Registration, SharedLeases
 from controller.redact import Redactor
 from controller.runtime.clock import Clock
 from controller.runtime.executor import Executor, LocalExecutor
-from controller.runtime.live_run import Bounds
+from controller.runtime.live_run import Bounds, Means
 from controller.runtime.planning import Planning
 from controller.runtime.records import Records
 from controller.runtime.run_log import RunLog
@@ -118,12 +118,12 @@ async def open_install(
 
 
 def _executor(settings: Settings, targets: Targets, log: RunLog, clock: Clock) -> Executor:
-    parts = (targets.engines, log, targets.key.sealer, clock, _bounds(settings))
+    means = Means(targets.engines, log, targets.key.sealer, clock, _bounds(settings))
     if settings.executor.temporal is None:
-        return LocalExecutor(*parts)
+        return LocalExecutor(means)
     # Its library is loaded only where it is configured: no other command should wait for it.
     made: Executor = import_module("controller.temporal.executor").TemporalExecutor(
-        *parts, settings.executor.temporal, targets.id
+        means, settings.executor.temporal, targets.id
     )
     return made
 

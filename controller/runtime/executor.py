@@ -7,20 +7,14 @@ and `one_step`. Killed anywhere, `run` with the same id goes on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from controller.plan.step import Fence
-from controller.runtime.clock import Clock
 from controller.runtime.legs import Legs
-from controller.runtime.live_run import Bounds, Hooks, LiveRun, Sealer
+from controller.runtime.live_run import Hooks, LiveRun, Means
 from controller.runtime.run import Begun, Cancelled, Leg, RunState, Superseded
-from controller.runtime.run_log import RunLog
 from controller.runtime.run_turn import Asks, Carry, Drain, LookForNewer, TurnBack, may_be_superseded, next_turn
-from engines.engine import Engine
-
-_BOUNDS = Bounds()
 
 
 class Executor(Protocol):
@@ -44,15 +38,13 @@ class Executor(Protocol):
 class LocalExecutor:
     """In this process, on asyncio."""
 
-    def __init__(
-        self, engines: Mapping[str, Engine], log: RunLog, sealer: Sealer, clock: Clock, bounds: Bounds = _BOUNDS
-    ) -> None:
-        self._engines, self._log, self._sealer, self._clock, self._bounds = engines, log, sealer, clock, bounds
+    def __init__(self, means: Means) -> None:
+        self._means = means
         self._drivers: dict[str, _Driver] = {}
 
     async def run(self, begun: Begun, fence: Fence, hooks: Hooks) -> RunState:
         """Begin `begun.run`, or go on with it if the journal knows it. Raises LeaseLost; engine errors are data."""
-        live = LiveRun(self._engines, self._log, self._sealer, self._clock, self._bounds, fence, hooks)
+        live = LiveRun(self._means, fence, hooks)
         driver = _Driver(live)
         self._drivers[begun.run] = driver
         try:

@@ -57,21 +57,23 @@ class Bounds:
     call_s: float = 660.0  # an engine bounds its own calls; one that does not answer even so is Unclear after this
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What all runs of an install work with. `engines` by target."""
+
+    engines: Mapping[str, Engine]
+    log: RunLog
+    sealer: Sealer
+    clock: Clock
+    bounds: Bounds = Bounds()
+
+
 class LiveRun:
     """State and surroundings of one run. `moved` is set after each event."""
 
-    def __init__(
-        self,
-        engines: Mapping[str, Engine],
-        log: RunLog,
-        sealer: Sealer,
-        clock: Clock,
-        bounds: Bounds,
-        fence: Fence,
-        hooks: Hooks,
-    ) -> None:
-        self._engines, self._log, self.sealer, self.clock = engines, log, sealer, clock
-        self.bounds, self.fence, self.hooks = bounds, fence, hooks
+    def __init__(self, means: Means, fence: Fence, hooks: Hooks) -> None:
+        self._engines, self._log, self.sealer, self.clock = means.engines, means.log, means.sealer, means.clock
+        self.bounds, self.fence, self.hooks = means.bounds, fence, hooks
         self.moved = asyncio.Event()
         self.events: list[Event] = []  # all that are durable, in their order
         self._state: RunState | None = None

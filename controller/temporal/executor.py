@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
@@ -15,15 +15,13 @@ from temporalio.worker import Worker
 
 from controller.errors import AlmaError
 from controller.plan.step import Fence
-from controller.runtime.clock import Clock, backoff_s
-from controller.runtime.live_run import Bounds, Hooks, LiveRun, Sealer
+from controller.runtime.clock import backoff_s
+from controller.runtime.live_run import Hooks, LiveRun, Means
 from controller.runtime.run import Begun, RunState
-from controller.runtime.run_log import RunLog
 from controller.settings import TemporalSettings
 from controller.temporal.activities import Activities, Owned
 from controller.temporal.messages import Order
 from controller.temporal.workflow import RunWorkflow
-from engines.engine import Engine
 
 _log = structlog.get_logger("temporal")
 _PASSES = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED)
@@ -38,19 +36,9 @@ class ServerAway(Exception):
 class TemporalExecutor:
     """Carries runs out as workflows. While the server is away, runs wait; none is lost, for the journal has them."""
 
-    def __init__(
-        self,
-        engines: Mapping[str, Engine],
-        log: RunLog,
-        sealer: Sealer,
-        clock: Clock,
-        bounds: Bounds,
-        where: TemporalSettings,
-        install: str,
-    ) -> None:
-        self._engines, self._log, self._sealer, self._clock, self._bounds = engines, log, sealer, clock, bounds
-        self._where, self._install = where, install
-        self._activities = Activities(log)
+    def __init__(self, means: Means, where: TemporalSettings, install: str) -> None:
+        self._means, self._where, self._install = means, where, install
+        self._activities = Activities(means.log)
         self._client: Client | None = None
         self._worker: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -58,7 +46,7 @@ class TemporalExecutor:
 
     async def run(self, begun: Begun, fence: Fence, hooks: Hooks) -> RunState:
         """Begin `begun.run`, or go on with it if the journal knows it. Raises LeaseLost; engine errors are data."""
-        live = LiveRun(self._engines, self._log, self._sealer, self._clock, self._bounds, fence, hooks)
+        live = LiveRun(self._means, fence, hooks)
         await live.recall(begun)
         async with self._activities.owning(live) as owned:
             while live.going:
@@ -88,7 +76,7 @@ class TemporalExecutor:
         state = owned.live.state
         handle: Handle = await (await self._served()).start_workflow(
             RunWorkflow.run,
-            Order(state.run, self._bounds.in_flight, float(self._where.heartbeat_timeout)),
+            Order(state.run, self._means.bounds.in_flight, float(self._where.heartbeat_timeout)),
             id=self._id(state.run),
             task_queue=self._where.task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -124,7 +112,7 @@ class TemporalExecutor:
                 if isinstance(e, RPCError) and e.status not in _PASSES:
                     raise AlmaError(f"Temporal at {self._where.address}: {e.message}") from e
                 _log.warning("Temporal does not answer; runs wait", address=self._where.address, reason=str(e)[:200])
-            await asyncio.sleep(backoff_s(tries, self._clock.jitter(), most_s=_AGAIN_S))
+            await asyncio.sleep(backoff_s(tries, self._means.clock.jitter(), most_s=_AGAIN_S))
             tries += 1
 
     async def _served(self) -> Client:

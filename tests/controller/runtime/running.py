@@ -17,7 +17,7 @@ from controller.plan.graph import DesiredGraph
 from controller.plan.planner import make_plan
 from controller.plan.step import Step
 from controller.runtime.executor import LocalExecutor
-from controller.runtime.live_run import Bounds
+from controller.runtime.live_run import Bounds, Means
 from controller.runtime.run import Begun, Event, RunState, Work
 from controller.runtime.run_log import RunLog
 from controller.runtime.step_values import run_outputs
@@ -79,7 +79,7 @@ class Field:
 
     def executor(self, engine: Engine, **bounds: Any) -> LocalExecutor:
         limits = Bounds(**{"health_timeout_s": 20.0, "step_timeout_s": 60.0, "call_s": CALL_S, **bounds})
-        return LocalExecutor({"one": engine}, self.log, KEY.sealer, self.clock, limits)
+        return LocalExecutor(Means({"one": engine}, self.log, KEY.sealer, self.clock, limits))
 
     async def run(self, folder: Path, begun: Begun, hooks: Asked | None = None, **config: Any) -> RunState:
         """Carried out against a platform that fails as `config` says."""
