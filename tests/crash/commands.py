@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -20,38 +19,21 @@ from typing import Any
 from controller.cli.main import run
 from engines.registry import load_engine
 from tests.crash.boundaries import Boundaries
+from tests.crash.forking import Forker
 
 Json = dict[str, Any]
 
 
-class Zygote:
-    """The process that forks those that die, on targets of one engine."""
+class Zygote(Forker):
+    """Forks commands that die, on targets of one engine."""
 
     def __init__(self, engine: str, environment: Mapping[str, str] | None = None) -> None:
         own = {k: v for k, v in os.environ.items() if not k.startswith("ALMA_")}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.commands", engine],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**own, **(environment or {})},
-        )
+        super().__init__("tests.crash.commands", engine, {**own, **(environment or {})})
 
     def ask(self, args: list[str], kill: int = 0) -> Json:
         """One command, killed at its k-th boundary (0: never)."""
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps({"args": args, "kill": kill}) + "\n")
-        self._process.stdin.flush()
-        answer: Json = json.loads(self._process.stdout.readline())
-        return answer
-
-    def close(self) -> None:
-        """Returns when it has ended."""
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
-        self._process.wait(timeout=60)
-        self._process.stdout.close()
+        return self.answer({"args": args, "kill": kill})
 
 
 def forked(engine: type, args: list[str], kill: int) -> Json:
