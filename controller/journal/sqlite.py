@@ -33,13 +33,13 @@ class SqliteDatabase:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        with _translating():
+        with _Translating():
             async with self._writer.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        with _translating():
+        with _Translating():
             async with self._readers.begin() as connection:
                 yield connection
 
@@ -56,7 +56,7 @@ class SqliteDatabase:
     async def forget_erased(self) -> None:
         """Move everything from the write-ahead log into the file and cut the log, so that erased bytes (which
         secure_delete zeroes in the file) are in neither."""
-        with _translating():
+        with _Translating():
             async with self._writer.connect() as connection:
                 await connection.exec_driver_sql("COMMIT")  # a checkpoint works outside of transactions only
                 await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -81,7 +81,7 @@ def create_file(path: Path) -> None:
         raise JournalUnavailable(f"{path}: {error.strerror}", hint="check the path and its rights") from None
 
 
-class _translating:  # noqa: N801 - reads as the verb it is in `with`
+class _Translating:
     """Turns the driver's errors into ours on the way out."""
 
     def __enter__(self) -> None:
