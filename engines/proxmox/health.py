@@ -117,9 +117,10 @@ async def _tcp(host: str, port: int) -> Health:
     try:
         async with asyncio.timeout(_TRY_TIMEOUT_S):
             _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            await writer.wait_closed()
     except (OSError, TimeoutError) as error:
         return Health(HealthState.PROGRESSING, f"tcp {host}:{port}: {type(error).__name__}")
-    writer.close()
     return HEALTHY
 
 

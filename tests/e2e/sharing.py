@@ -107,8 +107,14 @@ class Fleet:
     def in_the_middle(self, sql: Callable[[str], str]) -> Alma:
         """Waits for a run; the controller that carries it."""
         watching = self.members[0]
-        watching.wait(lambda: any(watching.scope(s).get("run") for s in SCOPES), "a run")
-        return self.holder(sql, next(s for s in SCOPES if watching.scope(s).get("run")))
+        running: list[str] = []
+
+        def found() -> bool:
+            running[:] = [s for s in SCOPES if watching.scope(s).get("run")]
+            return bool(running)
+
+        watching.wait(found, "a run")
+        return self.holder(sql, running[0])
 
     def _world(self) -> dict[str, Any]:
         file = self.folder / "world.json"

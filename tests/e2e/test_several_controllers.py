@@ -70,7 +70,7 @@ def test_work_that_comes_up_at_one_controller_wakes_the_holder(fleet: Fleet, pos
     revision = fleet.checkout.push(everywhere("1.0"))
     for member in fleet.members:
         fleet.synced(member, revision)
-    assert set(fleet.holders(postgres.sql).values()) == {"c0", "c1"}
+    one.wait(lambda: set(fleet.holders(postgres.sql).values()) == {"c0", "c1"}, "each has its share")
     fleet.checkout.push({f"{s}/shop.yaml": everywhere("1.1")[f"{s}/shop.yaml"] for s in SCOPES}, "ipr/next")
     one.wait(lambda: [p["number"] for p in one.ask("ipr.list")["iprs"]] == [1], "the pull request")
     one.wait(lambda: one.ask("ipr.show", number=1)["comment"], "the review")

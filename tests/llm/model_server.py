@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.servers.connections import Connections
+
 MIB = 2**20
 
 
@@ -44,29 +46,25 @@ class ModelServer:
     requests: list[Request] = field(default_factory=list)
     held: asyncio.Event = field(default_factory=asyncio.Event)
     sent_bytes: int = 0
-    _serving: set[asyncio.Task[None]] = field(default_factory=set)
+    connections: Connections = field(default_factory=Connections)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        me = asyncio.current_task()
-        assert me is not None, "runs as a task"
-        self._serving.add(me)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError), contextlib.closing(writer):
-            while not writer.is_closing():
-                request = await _read(reader)
-                self.requests.append(request)
-                await self.behave(self, request, writer)
-                await writer.drain()
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            async with self.connections.held(writer):
+                while not writer.is_closing():
+                    request = await _read(reader)
+                    self.requests.append(request)
+                    await self.behave(self, request, writer)
+                    await writer.drain()
 
     async def end(self) -> None:
         """Whoever still hangs is let go."""
         self.held.set()
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
+        await self.connections.end()
 
     async def send(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         writer.write(data)

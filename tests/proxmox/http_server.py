@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from tests.proxmox.body import BodyError, form_values, read_body
 from tests.proxmox.messages import Reply, Request
+from tests.servers.connections import Connections
 
 _HEAD_BYTES_MAX = 65536
 _BODY_BYTES_MAX = 512 * 1024
@@ -36,39 +37,28 @@ class Listener:
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
-        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._connections = Connections()
+        self._context: ssl.SSLContext | None = None
 
     async def start(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
         """Listens; returns the port."""
-        self._server = await asyncio.start_server(self._connected, host, port, ssl=context, limit=_HEAD_BYTES_MAX)
+        self._context = context
+        self._server = await asyncio.start_server(self._connected, host, port, limit=_HEAD_BYTES_MAX)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         """Ends every connection and waits for what served it."""
         self._server.close()
-        serving = list(self._open)
-        for writer in self._open.values():
-            writer.transport.abort()
-        await asyncio.gather(*serving, return_exceptions=True)
+        await self._connections.end()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open[task] = writer
         # A client that goes away in the middle is no fault of the server.
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            try:
+            async with self._connections.held(writer):
+                if self._context:
+                    await writer.start_tls(self._context)
                 while await _one(self._answer, reader, writer):
                     pass
-            finally:
-                await self._hang_up(task, writer)
-
-    async def _hang_up(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
-        try:
-            writer.close()
-            await writer.wait_closed()
-        finally:
-            del self._open[task]
 
 
 async def _one(answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

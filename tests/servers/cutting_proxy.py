@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from tests.servers.connections import Connections, closed
+
 _COMMIT = b"COMMIT;\0"  # as the driver sends it: one simple query
 
 
@@ -14,8 +16,7 @@ class CuttingProxy:
     def __init__(self, behind: int) -> None:
         self._behind = behind
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[object]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._connections = Connections()
         self.cuts = 0
         self.cut = 0
 
@@ -30,36 +31,32 @@ class CuttingProxy:
     async def close(self) -> None:
         assert self._server is not None, "it was started"
         self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._connections.end()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a connection is a task"
-        self._tasks.add(task)
-        self._writers.add(writer)
-        there, back = await asyncio.open_connection("127.0.0.1", self._behind)
-        answers = asyncio.create_task(_pump(there, writer))
-        try:
-            while data := await reader.read(65536):
-                lost = self.cuts > 0 and data.endswith(_COMMIT)
-                if lost:
-                    answers.cancel()  # from here on nobody hears
-                back.write(data)
-                await back.drain()
-                if lost:
-                    self.cuts, self.cut = self.cuts - 1, self.cut + 1
-                    break
-        except ConnectionError:
-            pass
-        finally:
-            answers.cancel()
-            writer.transport.abort()
-            back.close()
-            self._tasks.discard(task)
-            self._writers.discard(writer)
+        async with self._connections.held(writer):
+            there, back = await asyncio.open_connection("127.0.0.1", self._behind)
+            answers = asyncio.create_task(_pump(there, writer))
+            try:
+                with suppress(ConnectionError):
+                    await self._forward(reader, back, answers)
+            finally:
+                answers.cancel()
+                writer.transport.abort()
+                await closed(back)
+
+    async def _forward(
+        self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, answers: asyncio.Task[None]
+    ) -> None:
+        while data := await reader.read(65536):
+            lost = self.cuts > 0 and data.endswith(_COMMIT)
+            if lost:
+                answers.cancel()  # from here on nobody hears
+            back.write(data)
+            await back.drain()
+            if lost:
+                self.cuts, self.cut = self.cuts - 1, self.cut + 1
+                break
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
