@@ -6,6 +6,7 @@ One line of JSON asks, one answers: {"args": [...], "kill": k} → {"killed": bo
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -62,6 +63,7 @@ def warm() -> None:
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silence, redirect_stdout(silence):
         (Path(folder) / "nothing.yaml").write_text("name: nothing\nprovider: simulation\nresources: []\n")
         run(["--state", f"{folder}/state", "deploy", folder, "--yes"])
+    gc.freeze()  # no collection of a forked process walks through, and so copies, what all of them share
 
 
 def main() -> None:

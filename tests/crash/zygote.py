@@ -8,6 +8,7 @@ k-th boundary, the next (its recovery) at its j-th, then lets a last one finish,
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -151,6 +152,7 @@ def warm_up(home: Path) -> None:
     """One story in this process: what is loaded and worked out once, each forked process then has from its start."""
     prepare(SCENARIOS["update-and-retire"], home)
     shutil.rmtree(home)
+    gc.freeze()  # no collection of a forked process walks through, and so copies, what all of them share
 
 
 def main(home: Path) -> None:
