@@ -12,6 +12,7 @@ from controller.operations.scopes import retry_scope
 from controller.runtime.records import RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
 from controller.runtime.run_log import RunLog
+from controller.runtime.run_machine import replayed
 
 
 async def confirm(about: Context, actor: Actor, run: str, digest: str | None = None) -> RunRecord:
@@ -74,9 +75,10 @@ async def unlock(about: Context, actor: Actor, run: str) -> ScopeRecord:
     scope = await about.scope(record.scope, actor, "unlock")
     if scope.parked != record.run:
         raise InvalidInput(f"run {record.run} is not what scope {scope.scope} is parked on", hint="alma status")
-    # What a first run left behind is known, though no state of the scope was ever verified.
-    after = replace(scope, parked=None, accepted=True, quarantine=(*scope.quarantine, record.fingerprint))
+    after = replace(scope, parked=None, quarantine=(*scope.quarantine, record.fingerprint))
     await about.records.save("scope.unlocked", after)
-    await RunLog(about.records.journal).forget_priors(record.run)  # no undo can need them any more (I27)
+    log = RunLog(about.records.journal)
+    for each in sorted(replayed(await log.read(record.run)).runs):
+        await log.forget_priors(each)  # no undo can need them any more (I27)
     about.look(scope.scope)
     return after

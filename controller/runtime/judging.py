@@ -116,5 +116,5 @@ class Judging:
         return any(True for _ in planned.owned()) or bool(planned.left and planned.left.total)
 
     def is_known(self, record: ScopeRecord) -> bool:
-        """True if the journal knows a verified state, or a person has asked to go on without."""
+        """True if the journal knows a verified state or a run, or a person has asked to go on without."""
         return bool(record.good_revision) or record.accepted

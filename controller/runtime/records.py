@@ -73,7 +73,7 @@ class ScopeRecord:
     pause: Pause | None = None
     pin: Pin | None = None
     orphaned: bool = False
-    accepted: bool = False  # a person asked to go on though live objects were there before this journal
+    accepted: bool = False  # live objects are known: a run has begun, or a person asked to go on with what was there
     rewritten: str = ""  # the tracked branch was force-pushed: other content waits for `alma reconcile`
     run: str | None = None  # begun and not ended
     waiting: str | None = None  # a run that waits for a person, a window or a dependency

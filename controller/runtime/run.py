@@ -208,3 +208,8 @@ class RunState:
     superseded_by: str | None = None
     cancelled_by: str | None = None
     program: tuple[Barrier, ...] = ()
+
+    @property
+    def runs(self) -> frozenset[str]:
+        """The run itself, and those whose works it took over."""
+        return frozenset((self.run, *(w.run for w in self.works)))

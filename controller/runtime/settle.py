@@ -121,7 +121,9 @@ class Settling:
             run = await self._record(record, revision, tree, decision, new_id(), RunWord.RUNNING)
         run = replace(run, heal=heal, rollback=rollback)
         begun = Begun(run.run, decision.plan)
-        entries, documents = told("run.begins", run, replace(record, run=run.run, waiting=still_waiting))
+        # Whatever it leaves behind is known, though no state of the scope may ever be verified.
+        scope = replace(record, run=run.run, waiting=still_waiting, accepted=True)
+        entries, documents = told("run.begins", run, scope)
         await self._log.append(run.run, [begun], documents, entries)
         self._telling.run_moved(run)
         return run, begun
@@ -255,19 +257,14 @@ class Settling:
         )
 
     async def _forget_priors(self, state: RunState) -> None:
-        for run in sorted(_runs_in(state)):
+        for run in sorted(state.runs):
             await self._log.forget_priors(run)
 
     async def _forget_all_but(self, begun: Begun, older: RunState) -> None:
         """What a superseded run, or one before it, does not pass on needs no undo any more; what it does pass on goes
         with the end of the newer one (I27). Before they part: afterwards nobody would know of it."""
-        for run in sorted(_runs_in(older) - {w.run for w in begun.inherited}):
+        for run in sorted(older.runs - {w.run for w in begun.inherited}):
             await self._log.forget_priors(run)
-
-
-def _runs_in(state: RunState) -> frozenset[str]:
-    """The run itself, and those whose works it took over."""
-    return frozenset((state.run, *(w.run for w in state.works)))
 
 
 def _is_same_wait(before: RunRecord, decision: Decision, revision: str) -> bool:

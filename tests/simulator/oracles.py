@@ -22,12 +22,25 @@ async def wrongs(home: Estate, outside: Outside) -> list[str]:
     """Everything that is not as it must be, once all is calm."""
     parked = {f"run {run.run} is {run.word}: {run.reason}" for run in await home.runs() if run.word is RunWord.PARKED}
     found = [w for w in await judging.wrongs(home) if w not in parked]  # a person has seen to those
+    found = [w for w in found if w not in await _left_to_people(home)]
     found += await judging.unannounced(home)
     found += _foreign(outside)
     found += _comments(outside)
     found += unreported(outside)
     found += [w async for w in _secrets(home, outside)]
     return found
+
+
+async def _left_to_people(home: Estate) -> set[str]:
+    """What a run that was parked kept and cannot put back: no sweep may end it, and the scope says who must."""
+    if not any(run.word is RunWord.PARKED for run in await home.runs()):
+        return set()
+    said = (await home.scope()).message
+    kept = {
+        k: r for k, r in home.world.items() if r["part"] == "kept" and f"remove {k.partition(':')[2]} by hand" in said
+    }
+    twins = {f"{n} objects of {r['mark']['resource']}" for r in kept.values() for n in range(2, 2 + len(kept))}
+    return twins | {f"{key} is kept, task None" for key in kept}
 
 
 def _foreign(outside: Outside) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from controller.journal.projections import SEALED_OP
 from controller.runtime.run import RunWord
 from controller.runtime.work_queue import Item, Priority
-from tests.controller.runtime.estate import ALMA_YAML, WEB, Estate, Repo, blueprint, estate
+from tests.controller.runtime.estate import ALMA_YAML, WEB, WEB_2, Estate, Repo, blueprint, estate
 
 SHOP = "prod/shop.yaml"
 SLOWLY = "simulate: {task_polls: 2}, "
@@ -21,8 +21,8 @@ def image(version: int, more: str = "", *others: str) -> str:
     return blueprint(OURS.replace("web:1.0", f"web:{version}.0").replace("env:", f"{more}env:", 1), *others)
 
 
-async def superseded(home: Estate, repo: Repo, second: str, third: str) -> None:
-    """`third` is pushed while `second` stages, and all comes to its end."""
+async def overtaken(home: Estate, repo: Repo, second: str, third: str) -> None:
+    """`third` is pushed while `second` sleeps for the first time, and all comes to its end."""
     repo.push({SHOP: second})
     staging = home.clock.hold_after(0.1)
     passes = asyncio.create_task(home.settle(60))
@@ -32,6 +32,11 @@ async def superseded(home: Estate, repo: Repo, second: str, third: str) -> None:
     home.clock.release()
     await passes
     await home.settle()
+
+
+async def superseded(home: Estate, repo: Repo, second: str, third: str) -> None:
+    """`second` is overtaken while it stages, and what overtakes it comes to a good end."""
+    await overtaken(home, repo, second, third)
     assert sorted(r.word for r in await home.runs()) == [RunWord.DONE, RunWord.DONE, RunWord.SUPERSEDED]
 
 
@@ -54,3 +59,39 @@ async def test_the_newer_run_does_not_count_on_what_the_older_one_only_staged(tm
         await superseded(home, repo, image(2, SLOWLY, APP % 1), image(3, "", APP % 2))
         assert not (await home.scope()).quarantine
         assert home.world["simulation/container:prod-shop-app"]["fields"]["image"] == "app:2"
+
+
+def refusing(*calls: str) -> dict[str, object]:
+    rules = [{"match": call, "error": "refused", "times": 0} for call in calls]
+    return {"sim": {"engine": "simulation", "fail": rules}}
+
+
+async def test_nothing_stays_sealed_of_what_a_parked_run_took_over(tmp_path: Path) -> None:
+    """The overtaken one had cut already: its prior state passes to the newer run, and goes when a person unlocks."""
+    repo = Repo.make(tmp_path / "git", {"alma.yaml": ALMA_YAML, SHOP: image(1)})
+    targets = refusing("start prod-shop-app", "remove prod-shop-app")
+    async with estate(repo, tmp_path / "state", environment=SECRET, targets=targets) as home:
+        await home.settle()
+        await overtaken(home, repo, image(2, "simulate: {health: never}, "), image(3, "", APP % 1))
+        await home.settle(300)
+        parked = (await home.scope()).parked
+        assert [r.word for r in await home.runs()] == [RunWord.DONE, RunWord.SUPERSEDED, RunWord.PARKED]
+        assert await home.controller.install.journal.documents(SEALED_OP)
+        await home.ask("unlock", run=parked)
+        assert not await home.controller.install.journal.documents(SEALED_OP)
+
+
+async def test_a_scope_whose_runs_never_came_to_a_good_end_takes_the_next_revision(tmp_path: Path) -> None:
+    """The first run is overtaken, what it made is in the way of the next one: all of it is known, so nobody is asked."""
+    repo = Repo.make(tmp_path / "git", {"alma.yaml": ALMA_YAML})
+    state = tmp_path / "state"
+    async with estate(repo, state, targets=refusing("remove prod-shop-web")) as home:
+        await home.settle()
+        slow = '{name: app, type: container, specs: {image: "app:1", simulate: {task_polls: 2}}}'
+        await overtaken(home, repo, blueprint(WEB, slow), blueprint(WEB_2))
+        assert [r.word for r in await home.runs()][-1] is RunWord.UNDONE
+    repo.push({SHOP: blueprint(WEB)})
+    async with estate(repo, state) as home:
+        await home.settle(60)
+        scope = await home.scope()
+        assert scope.good_revision == scope.seen_revision and scope.sync == "synced"
