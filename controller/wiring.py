@@ -282,6 +282,7 @@ def _loop(
         rates=Rates(rate.per_minute, rate.burst),
         interval_s=float(settings.reconcile.interval),
         share=_share(install, queue, looks),
+        rest=install.executor.rest,
     )
 
 

@@ -14,13 +14,15 @@ from controller.plan.step import Fence
 from controller.runtime.legs import Legs
 from controller.runtime.live_run import Hooks, LiveRun, Means
 from controller.runtime.run import Begun, Cancelled, Leg, RunState, Superseded
-from controller.runtime.run_turn import Asks, Carry, Drain, LookForNewer, TurnBack, may_be_superseded, next_turn
+from controller.runtime.run_turn import Asks, Carry, Drain, LookForNewer, Rest, TurnBack, may_be_superseded, next_turn
 
 
 class Executor(Protocol):
     """Carries a run to one of its ends; safe to call again with the same id after a crash."""
 
-    async def run(self, begun: Begun, fence: Fence, hooks: Hooks) -> RunState: ...
+    async def run(self, begun: Begun, fence: Fence, hooks: Hooks) -> RunState:
+        """Its end, or where it was left after `rest`."""
+        ...
 
     def cancel(self, run: str, by: str) -> bool:
         """Turn a running run round; False if it is not running here."""
@@ -28,6 +30,10 @@ class Executor(Protocol):
 
     def nudge(self, run: str) -> None:
         """A newer revision waits: look at `hooks.newer` at the next barrier."""
+        ...
+
+    def rest(self) -> None:
+        """Begin nothing more: each run is left to the next process after the steps that are under way."""
         ...
 
     async def close(self) -> None:
@@ -41,12 +47,15 @@ class LocalExecutor:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._drivers: dict[str, _Driver] = {}
+        self._resting = False
 
     async def run(self, begun: Begun, fence: Fence, hooks: Hooks) -> RunState:
         """Begin `begun.run`, or go on with it if the journal knows it. Raises LeaseLost; engine errors are data."""
         live = LiveRun(self._means, fence, hooks)
         driver = _Driver(live)
         self._drivers[begun.run] = driver
+        if self._resting:
+            driver.rest()
         try:
             return await driver.drive(begun)
         finally:
@@ -59,6 +68,11 @@ class LocalExecutor:
     def nudge(self, run: str) -> None:
         if run in self._drivers:
             self._drivers[run].nudge()
+
+    def rest(self) -> None:
+        self._resting = True
+        for driver in self._drivers.values():
+            driver.rest()
 
     async def close(self) -> None:
         """Each run ends with the task that waits for it."""
@@ -88,19 +102,27 @@ class _Driver:
         self._asks = replace(self._asks, nudged=True)
         self._live.moved.set()
 
+    def rest(self) -> None:
+        self._asks = replace(self._asks, rest=True)
+        self._live.resting = True
+        self._live.moved.set()
+
     # --- the main function ---
 
     async def drive(self, begun: Begun) -> RunState:
         await self._live.recall(begun)
         try:
-            while not self.state.word.ended:
-                await self._turn()
+            while not self.state.word.ended and await self._turn():
+                pass
         finally:
             await self._stop_tasks()
         return self.state
 
-    async def _turn(self) -> None:
+    async def _turn(self) -> bool:
+        """False when the run is left as it is."""
         match next_turn(self.state, self._tasks, self._asks):
+            case Rest():
+                return False
             case Drain():
                 await self._legs.drain()
             case TurnBack(by):
@@ -113,6 +135,7 @@ class _Driver:
                 for leg in legs:
                     self._tasks[leg] = asyncio.create_task(self._leg(leg), name=f"{self.state.run} {leg}")
                 await self._until_something()
+        return True
 
     async def _until_something(self) -> None:
         self._live.moved.clear()

@@ -49,46 +49,49 @@ class Legs:
         await self._live.emit(Drained())
 
     async def _carry_out(self, leg: Leg) -> bool:
-        """True when the leg is over, False when a failure elsewhere stopped it between two steps."""
+        """True when the leg is over, False when it stopped between two steps: for a failure elsewhere, or to rest."""
         if leg.kind in (LegKind.CHECK, LegKind.RECHECK):
             await self._verify(leg)
             return True
         if leg.kind in (LegKind.UNDO, LegKind.CLEAN):
-            await self._undo(leg)
-            return True
+            return await self._undo(leg)
         if leg.kind is LegKind.RETIRE:
-            await self._retire(leg)
-            return True
+            return await self._retire(leg)
         for number, _ in steps_of(self._live.state, leg):
             ref = OpRef(leg.work, number)
-            if self._live.state.draining:
+            if self._live.state.draining or self._live.resting:
                 return False
             await self._steps.carry_out(ref, self._live.step(ref))
         return True
 
-    async def _retire(self, leg: Leg) -> None:
+    async def _retire(self, leg: Leg) -> bool:
         """Nothing is undone any more: what fails is tried again as patiently as an undo is, then reported."""
         began_s, tries = self._live.clock.now_s(), 0
         while True:
             try:
                 for number, _ in steps_of(self._live.state, leg):
+                    if self._live.resting:
+                        return False
                     ref = OpRef(leg.work, number)
                     await self._steps.carry_out(ref, self._live.step(ref))
-                return
+                return True
             except StepFailed:
                 tries += 1
                 if self._steps.patience_is_over(tries, began_s):
                     raise
             await self._live.clock.sleep(backoff_s(tries - 1, self._live.clock.jitter(), most_s=30.0))
 
-    async def _undo(self, leg: Leg) -> None:
+    async def _undo(self, leg: Leg) -> bool:
         engine = self._live.engine(leg.work)
         for ref in undo_refs(self._live.state, leg):
             op = self._live.state.ops[ref]
             step = self._live.step(ref)
             receipt = op.receipt or Receipt(self._live.op(ref, step), ReceiptState.VANISHED)
             for index, inverse in enumerate(self._inverse(engine, step, op.prior, receipt)):
+                if self._live.resting:
+                    return False
                 await self._steps.carry_out(replace(ref, undo=index), inverse)
+        return True
 
     def _inverse(self, engine: Guarded, step: Step, prior: Prior, receipt: Receipt) -> tuple[Step, ...]:
         try:

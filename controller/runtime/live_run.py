@@ -75,6 +75,7 @@ class LiveRun:
         self._engines, self._log, self.sealer, self.clock = means.engines, means.log, means.sealer, means.clock
         self.bounds, self.fence, self.hooks = means.bounds, fence, hooks
         self.moved = asyncio.Event()
+        self.resting = False  # this process ends: no step begins any more
         self.events: list[Event] = []  # all that are durable, in their order
         self._state: RunState | None = None
         self._writing = asyncio.Lock()

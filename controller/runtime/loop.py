@@ -30,6 +30,7 @@ from engines.engine import Engine, EngineError
 
 _log = structlog.get_logger("loop")
 _WORKERS = 8
+_GRACE_S = 20.0  # from the signal on; a platform that waits for its containers kills at 30 s
 _JOURNAL_AGAIN_S = 15.0  # the longest delay: a run that was begun goes on soon after the journal is back
 _PRUNE_FIRST_S = 60.0  # after the start: what waits for a look goes first
 _PRUNE_EVERY_S = 86_400.0
@@ -68,6 +69,7 @@ class Loop:
         rates: Rates = Rates(),
         interval_s: float = 60.0,
         share: Share | None = None,
+        rest: Callable[[], None] = lambda: None,
     ) -> None:
         self._queue, self._reconciler, self._repositories, self._iprs = queue, reconciler, repositories, iprs
         self._pushes, self._reverts, self._new_id = pushes, reverts, new_id
@@ -75,12 +77,14 @@ class Loop:
         self._engines, self._clock, self._metrics = engines, clock, metrics
         self._rates, self._interval_s = rates, interval_s
         self._share = share  # None: this controller is the only one
+        self._rest = rest  # tells runs to begin nothing more
         self._buckets: dict[str, TokenBucket] = {}
         self._failures: dict[str, int] = {}
 
     async def run(self, stop: asyncio.Event, watches: Sequence[Callable[[], AsyncIterator[str]]] = ()) -> None:
-        """Until `stop` is set; passes under way are finished first. Where others took this controller for dead it ends
-        too, and they are not. `watches` yield keys to look at at once."""
+        """Until `stop` is set; passes under way are finished first, runs between two of their steps, and what takes
+        longer is cut off and taken up by the next start. Where others took this controller for dead it ends at once.
+        `watches` yield keys to look at at once."""
         if self._share:
             await self._share.step()
         for scope in await self.left_behind():
@@ -117,10 +121,14 @@ class Loop:
         return await self._reconciler.left_behind(frozenset(self._repositories))
 
     async def _end(self, workers: Sequence[asyncio.Task[None]]) -> None:
-        """Idle workers end at once, busy ones after their pass; a defect in one of them surfaces."""
+        """Idle workers end at once, busy ones after their pass or their time; a defect in one of them surfaces."""
+        self._rest()
         for worker in workers:
             if self.is_lost or worker.get_name() != "busy":
                 worker.cancel()
+        _, late = await asyncio.wait(workers, timeout=_GRACE_S)
+        for worker in late:
+            worker.cancel()
         for result in await asyncio.gather(*workers, return_exceptions=True):
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result

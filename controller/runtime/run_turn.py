@@ -9,6 +9,8 @@ from typing import TypeAlias
 from controller.runtime.run import Leg, LegKind, RunState, RunWord
 from controller.runtime.run_machine import at_barrier, todos
 
+_CHECKS = (LegKind.CHECK, LegKind.RECHECK)
+
 
 @dataclass(frozen=True, slots=True)
 class Asks:
@@ -16,6 +18,7 @@ class Asks:
 
     cancel: str | None = None  # by whom
     nudged: bool = True  # a newer revision may wait
+    rest: bool = False  # this process ends: begin nothing more, the next one goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,18 @@ class Carry:
     legs: tuple[Leg, ...]
 
 
-Turn: TypeAlias = Drain | TurnBack | LookForNewer | Carry
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing that changes anything is under way, and nothing more begins here: leave the run as it is."""
+
+
+Turn: TypeAlias = Drain | TurnBack | LookForNewer | Carry | Rest
 
 
 def next_turn(state: RunState, under_way: Collection[Leg], asks: Asks) -> Turn:
     """What to do in a run that has not ended; `under_way` are the legs somebody carries out now."""
+    if asks.rest:
+        return Rest() if all(leg.kind in _CHECKS for leg in under_way) else Carry(())
     if state.draining and not under_way:
         return Drain()
     if asks.cancel and not state.draining and state.word in (RunWord.RUNNING, RunWord.VERIFYING):

@@ -114,6 +114,9 @@ class ScopeRuns:
         finally:
             lease.release()
             structlog.contextvars.unbind_contextvars("run", "revision")
+        if not state.word.ended:
+            _log.info("run is left to the next start", run=run.run, revision=run.revision)
+            return
         self._measure(record.scope, run, state, self._clock.now_s() - began_s)
         if state.word is RunWord.SUPERSEDED:
             await self._carry(*await self._settling.hand_over(record, run, state, hooks.seconds))

@@ -64,6 +64,9 @@ class TemporalExecutor:
         if self._activities.owned(run) is not None:
             self._signal(run, "nudge")
 
+    def rest(self) -> None:
+        """Runs are left when the worker ends; until then the server hands out their work."""
+
     async def close(self) -> None:
         """What has not ended is left to the next process; the server keeps where it was."""
         tasks = [*self._signals, *([self._worker] if self._worker else [])]

@@ -28,11 +28,13 @@ _READS = ("prior", "find", "poll", "observe", "check")
 
 
 class Boundaries:
-    """Counts boundaries by name; kills this very process at the `kill_at`-th of them, or at the first named
+    """Counts boundaries by name; sends `number` to this very process at the `kill_at`-th of them, or at the first named
     `kill_name`."""
 
-    def __init__(self, kill_at: int | None = None, kill_name: str = "") -> None:
-        self._kill_at, self._kill_name = kill_at, kill_name
+    def __init__(
+        self, kill_at: int | None = None, kill_name: str = "", number: signal.Signals = signal.SIGKILL
+    ) -> None:
+        self._kill_at, self._kill_name, self._number = kill_at, kill_name, number
         self.passed: Counter[str] = Counter()
         self.order: list[str] = []
 
@@ -53,7 +55,7 @@ class Boundaries:
         self.passed[name] += 1
         self.order.append(name)
         if self.count == self._kill_at or name == self._kill_name:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._number)
 
     def _wrap(self, owner: type, name: str, *, before: bool) -> None:
         plain: Callable[..., Awaitable[Any]] = getattr(owner, name)

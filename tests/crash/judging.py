@@ -103,6 +103,12 @@ async def _runs(home: Estate) -> AsyncIterator[str]:
     install.leases.take("prod").release()
 
 
+async def open_ops(home: Estate) -> list[str]:
+    """Ops that were sent, and whose end nobody knows."""
+    states = [(run.run, await _state(home, run)) for run in await home.runs()]
+    return [f"{run}: {ref}" for run, state in states if state is not None for ref in open_intents(state)]
+
+
 async def _journal(home: Estate) -> AsyncIterator[str]:
     """H5: the chain holds. I27: no prior state is kept that no undo can need."""
     journal = home.controller.install.journal

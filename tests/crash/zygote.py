@@ -2,7 +2,8 @@
 
 Reads requests, one JSON object a line, and answers each with one line. `{"do": "prepare", "scenario": …, "home": …}`
 makes the estate the others start from; `{"do": "point", …, "kills": [k, j, …]}` copies it, lets one process die at its
-k-th boundary, the next (its recovery) at its j-th, then lets a last one finish, and tells what it found.
+k-th boundary, the next (its recovery) at its j-th, then lets a last one finish, and tells what it found;
+`{"do": "stop", …, "kills": [k]}` tells one to stop at its k-th instead.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -34,6 +36,7 @@ from tests.crash.scenarios import SCENARIOS, SECRETS, SHOP, Scenario
 Answer = dict[str, Any]
 Settings = Mapping[str, Any]
 _ALONE: Settings = {}
+_STOPS_WITHIN_S = 30
 
 
 def forked(job: Callable[[], Answer]) -> Answer | None:
@@ -143,6 +146,28 @@ def point(scenario: Scenario, home: Path, kills: list[int], more: Settings = _AL
     return {"killed": killed, "reached": reached, **(told or {"wrongs": ["the last process died"]})}
 
 
+def stopped(scenario: Scenario, home: Path, stop_at: int) -> Answer:
+    """One history: told to stop at its `stop_at`-th boundary, then started again. `open` are the ops nobody knew the
+    end of when it had stopped."""
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(kept(home), home, symlinks=True)
+    boundaries = Boundaries(stop_at, number=signal.SIGTERM)
+    first = forked(lambda: asyncio.run(_stopped(home, boundaries)))
+    told = forked(lambda: last(scenario, home, 1))
+    return {**(told or {"wrongs": ["the last process died"]}), **(first or {"open": ["it did not stop"]})}
+
+
+async def _stopped(home: Path, boundaries: Boundaries) -> Answer:
+    """As `alma serve` runs, and stops."""
+    signal.alarm(_STOPS_WITHIN_S)  # nothing handles this one: it ends a process that does not stop
+    boundaries.watch()
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with estate(Repo(home / "git"), home / "state", environment=SECRETS, clock=_clock(0)) as opened:
+        await opened.controller.loop.run(stop)
+        return {"open": await judging.open_ops(opened)}
+
+
 async def parsed_here(self: ParseWorker, name: str, data: bytes, limits: Limits) -> ParsedBlueprint:
     """Without the confined worker, whose start would cost more than all the rest and which holds no effect."""
     return parse_blueprint(name, data, limits)
@@ -165,6 +190,8 @@ def main(home: Path) -> None:
         scenario, home = SCENARIOS[request["scenario"]], Path(request["home"])
         if request["do"] == "prepare":
             answer = prepared(scenario, home)
+        elif request["do"] == "stop":
+            answer = stopped(scenario, home, *request["kills"])
         else:
             answer = point(scenario, home, request["kills"], request["settings"])
         print(json.dumps(answer), flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from controller.plan.step import Fence, OpId, Phase, Prior, Receipt, Step
 from controller.runtime.live_run import LeaseLost
 from controller.runtime.progress import change_results
 from controller.runtime.run import Event, Intended, NeverActed, RunState, RunWord
+from controller.runtime.run_machine import open_intents
 from engines.engine import Conflict, Transient, Values
 from engines.simulation import SimulationEngine
 from engines.simulation.tamper import tamper
@@ -153,6 +155,29 @@ async def test_a_cancel_while_running_is_undone(here: Field, tmp_path: Path) -> 
     state = await executor.run(begun, Held(), Asked(cancel_at_the_third_intent))
     assert (state.word, state.cancelled_by) == (RunWord.UNDONE, "os:alice")
     assert world(tmp_path / "p") == {}
+
+
+@pytest.mark.parametrize("number", range(1, 12))
+async def test_a_run_that_is_told_to_rest_ends_the_step_under_way_and_goes_on_later(
+    number: int, here: Field, tmp_path: Path
+) -> None:
+    """At its n-th event: health that takes an hour is not waited for."""
+    template = await standing(here, tmp_path / "start", SHOP)
+    folder = platform_like(template, tmp_path / "p")
+    begun = await here.begun(folder, (DB, web(image="web:2", env={}, simulate={"health": "never"})))
+    executor = here.executor(an_engine(folder), health_timeout_s=3600.0)
+    told = itertools.count(1)
+
+    def rest_at_the_nth(state: RunState, events: Sequence[Event]) -> None:
+        if next(told) == number:
+            executor.rest()
+            executor.cancel(begun.run, "os:alice")  # not any more: the next process is asked
+
+    left = await executor.run(begun, Held(), Asked(rest_at_the_nth))
+    assert not left.word.ended and not open_intents(left)
+    state = await here.run(folder, begun)
+    assert state.word is RunWord.UNDONE
+    assert world(folder, uids=True) == world(template, uids=True)
 
 
 async def test_a_lost_lease_sends_nothing_more_and_another_goes_on(here: Field, tmp_path: Path) -> None:

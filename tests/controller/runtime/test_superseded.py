@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from controller.journal.projections import SEALED_OP
 from controller.runtime.run import RunWord
@@ -69,8 +70,11 @@ def refusing(*calls: str) -> dict[str, object]:
 async def test_nothing_stays_sealed_of_what_a_parked_run_took_over(tmp_path: Path) -> None:
     """The overtaken one had cut already: its prior state passes to the newer run, and goes when a person unlocks."""
     repo = Repo.make(tmp_path / "git", {"alma.yaml": ALMA_YAML, SHOP: image(1)})
-    targets = refusing("start prod-shop-app", "remove prod-shop-app")
-    async with estate(repo, tmp_path / "state", environment=SECRET, targets=targets) as home:
+    more: dict[str, Any] = {
+        "targets": refusing("start prod-shop-app", "remove prod-shop-app"),
+        "reconcile": {"health_timeout": "12h"},  # Git is read in real time, while this one passes
+    }
+    async with estate(repo, tmp_path / "state", environment=SECRET, **more) as home:
         await home.settle()
         await overtaken(home, repo, image(2, "simulate: {health: never}, "), image(3, "", APP % 1))
         await home.settle(300)
@@ -82,7 +86,7 @@ async def test_nothing_stays_sealed_of_what_a_parked_run_took_over(tmp_path: Pat
 
 
 async def test_a_scope_whose_runs_never_came_to_a_good_end_takes_the_next_revision(tmp_path: Path) -> None:
-    """The first run is overtaken, what it made is in the way of the next one: all of it is known, so nobody is asked."""
+    """The first run is overtaken, what it made stands in the way of the next one: all of it is known."""
     repo = Repo.make(tmp_path / "git", {"alma.yaml": ALMA_YAML})
     state = tmp_path / "state"
     async with estate(repo, state, targets=refusing("remove prod-shop-web")) as home:
