@@ -6,17 +6,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from controller.runtime.run import RunWord
 from controller.runtime.work_queue import Item, Priority
 from tests.controller.runtime.estate import ALMA_YAML, DB, WEB, Estate, Repo, blueprint, estate
+from tests.controller.runtime.moments import reaching
 
 SHOP = "prod/shop.yaml"
 _APPENDS_MOST = 40  # more than a run of these blueprints takes
@@ -62,7 +61,7 @@ async def _merged_twice(
     one, two = (Content(f"web:{name}.{n}", True, chance.random() < 0.7) for n in "ab")
     moment = chance.randint(1, _APPENDS_MOST)
     first = repo.push({SHOP: one.text})
-    async with _reaching(home, moment, monkeypatch) as reached:
+    async with reaching(home, moment, monkeypatch) as reached:
         passes = asyncio.create_task(home.settle(120))
         await asyncio.wait({reached, passes}, return_when=asyncio.FIRST_COMPLETED)
         second = repo.push({SHOP: two.text})
@@ -79,26 +78,6 @@ async def _merged_twice(
     outcome = {run.revision: run.word for run in runs}
     assert outcome[second] is (RunWord.DONE if two.good else RunWord.UNDONE), told
     assert first not in outcome or one.good or outcome[first] is not RunWord.DONE, told
-
-
-@asynccontextmanager
-async def _reaching(home: Estate, appends: int, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Task[Any]]:
-    """A task that ends when so many records were written to the journal."""
-    journal, count, reached = home.controller.install.journal, 0, asyncio.Event()
-    plain = journal.append
-
-    async def counted(*args: Any, **options: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == appends:
-            reached.set()
-        return await plain(*args, **options)
-
-    waiting = asyncio.create_task(reached.wait())
-    with monkeypatch.context() as patched:
-        patched.setattr(journal, "append", counted)
-        yield waiting
-    waiting.cancel()
 
 
 def _image(home: Estate) -> str:
