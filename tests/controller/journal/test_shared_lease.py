@@ -96,11 +96,12 @@ async def test_of_many_that_want_a_scope_at_once_one_gets_it(start: Start) -> No
 
 
 async def test_who_is_silent_for_a_lease_loses_all_and_what_it_still_writes_is_refused(
-    start: Start, report_n: Callable[..., None]
+    start: Start, report_n: Callable[..., None], full: bool
 ) -> None:
     """B16: the sleeper believes that it leads; the database knows better, in the very transaction."""
     watcher, accepted, epoch = await start("watcher"), 0, 0
-    for point in range(20):
+    points = 1000 if full else 20
+    for point in range(points):
         sleeper = await start("sleeper")
         assert await sleeper.leases.acquire("prod") == "sleeper"
         lease = sleeper.leases.take("prod")
@@ -121,7 +122,7 @@ async def test_who_is_silent_for_a_lease_loses_all_and_what_it_still_writes_is_r
         await watcher.leases.release("prod")
         await sleeper.leases.signals.close()
         await sleeper.journal.close()
-    report_n("B16 stale writes refused", 20, accepted)
+    report_n("B16 stale writes refused", points, accepted)
     assert accepted == 0
     assert (await watcher.journal.verify()).intact
 
