@@ -27,7 +27,7 @@ export UV_SYSTEM_CERTS ?= 1
 export PATH := $(PATH):/usr/sbin:/sbin
 WHEELS := dist/wheels
 
-.PHONY: help demo test mutants reliability simulator bench lint fmt image wheels environment
+.PHONY: help demo test mutants reliability soak simulator bench lint fmt image wheels environment
 
 help:
 	@printf '\nALMA. Each target prepares what it needs by itself.\n\n'
@@ -36,6 +36,7 @@ help:
 	  'make test' 'every check: servers, lint, all tests; what cannot run here is listed at the end' \
 	  'make mutants' 'put seeded defects into a copy of the tree, one by one, and see the tests fail' \
 	  'make reliability' 'the matrix of faults with its whole N (an hour), one table of what is met' \
+	  'make soak' 'an hour of webhooks, pushes, failures and drift on a real Gitea: does memory stay flat?' \
 	  'make simulator' 'play drawn faults and kills under virtual time: --seconds 600, or --seed 7 with its trace' \
 	  'make bench' 'measure against Docker Compose and kubectl and print the table' \
 	  'make lint' 'style, types and the layers of the code' \
@@ -62,6 +63,11 @@ reliability: environment
 	@$(RUN) python -m tests.servers.build
 	@$(RUN) python -m tests.servers.published
 	@$(RUN) python -m tests.reliability $(ARGS)
+
+soak: environment
+	@$(RUN) python -m tests.servers.system
+	@$(RUN) python -m tests.servers.build gitea
+	@$(RUN) python -m tests.soak $(ARGS)
 
 simulator: environment
 	@$(RUN) python -m tests.simulator $(ARGS)

@@ -84,7 +84,12 @@ class Mirror:
         names = [branch_name(name) for name in branches]
         ids = [commit_id(commit) for commit in commits]
         seen = listing or await self.refs()
-        await self._ask(lambda repo, cancel: self._remote.fetch(repo, seen, names, ids, cancel))
+
+        def fetched(repo: pygit2.Repository, cancel: threading.Event) -> None:
+            self._remote.fetch(repo, seen, names, ids, cancel)
+            self._store.gather()
+
+        await self._ask(fetched)
         return seen
 
     async def head(self, branch: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,8 @@ from controller.git.objects import GIT_ERRORS, Damaged, reading
 from controller.git.url import RemoteUrl
 
 _URL: Final = "alma.mirror"
+_PACKS_MOST = 20
+_SMALL_BYTES = 16 * 2**20  # a larger pack is left as it is: to write it again takes longer than it saves
 
 
 class Store:
@@ -61,9 +64,50 @@ class Store:
             for left in self.path.glob(pattern):
                 left.unlink(missing_ok=True)
 
+    def gather(self) -> None:
+        """One pack in the place of many small ones: each fetch brings one, and libgit2 keeps every one of them open.
+
+        A kill in between leaves what is there twice, and the next time gathers it again.
+        """
+        folder = self.path / "objects" / "pack"
+        before = {*folder.glob("*.pack")}
+        small = [p for p in before if p.stat().st_size <= _SMALL_BYTES]
+        if len(small) <= _PACKS_MOST:
+            return
+        repo = self.repository()
+        with reading("the mirror's packs"):
+            repo.pack(pack_delegate=self._all_of(small))
+        if before == {*folder.glob("*.pack")}:
+            return  # one of them holds all of it already
+        for pack in small:
+            for suffix in (".idx", ".pack", ".rev", ".keep"):  # without its index nobody looks for a pack
+                pack.with_suffix(suffix).unlink(missing_ok=True)
+        self.generation += 1  # every thread opens what is there now
+
+    def _all_of(self, packs: Collection[Path]) -> Callable[[pygit2.PackBuilder], None]:
+        """Puts every object of `packs` into a new one."""
+        oids = self._objects_of(packs)
+
+        def add(builder: pygit2.PackBuilder) -> None:
+            for oid in oids:
+                builder.add(oid)
+
+        return add
+
+    def _objects_of(self, packs: Collection[Path]) -> list[pygit2.Oid]:
+        beside = self._beside("packs")
+        shutil.rmtree(beside, ignore_errors=True)
+        (beside / "pack").mkdir(parents=True)
+        for file in (f for pack in packs for f in (pack, pack.with_suffix(".idx"))):
+            (beside / "pack" / file.name).hardlink_to(file)
+        try:
+            return list(pygit2.Odb(str(beside)))
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
     def _prepare(self) -> None:
         if not self._cleared:  # once: later they may be a rebuild that is under way
-            for name in ("new", "old"):
+            for name in ("new", "old", "packs"):
                 shutil.rmtree(self._beside(name), ignore_errors=True)
             self._cleared = True
         if self.path.exists() and not self._ours():

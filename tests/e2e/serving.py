@@ -80,6 +80,11 @@ class Alma:
     def running(self) -> bool:
         return self._process is not None and self._process.running()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it was started"
+        return self._process.pid
+
     # --- what a person does ---
 
     def cli(self, *arguments: str, status: int = 0) -> str:

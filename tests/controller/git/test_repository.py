@@ -33,6 +33,44 @@ async def test_what_is_committed_is_fetched_and_read(origin: Origin, mirror: Mir
     assert await mirror.file(commit, "absent.yaml") is None
 
 
+def opened_files() -> list[Path]:
+    return [link.resolve() for link in Path("/proc/self/fd").iterdir()]
+
+
+async def test_many_fetches_leave_few_packs_and_every_commit(origin: Origin, mirror: Mirror, tmp_path: Path) -> None:
+    """libgit2 keeps each pack open, and a controller fetches for months."""
+    commits = [origin.first({"a.yaml": b"0"})]
+    await fetched(mirror)
+    for n in range(1, 50):
+        commits.append(origin.commit({"a.yaml": f"{n}".encode()}))
+        await fetched(mirror)
+    packs = list((tmp_path / "state" / "mirror.git" / "objects" / "pack").glob("*.pack"))
+    assert len(packs) <= 21
+    for n, commit in enumerate(commits):
+        assert await mirror.file(commit, "a.yaml") == f"{n}".encode()
+    assert sum(file.suffix == ".pack" and tmp_path in file.parents for file in opened_files()) <= 21
+
+
+async def test_packs_that_were_gathered_by_halves_are_gathered_again(
+    origin: Origin, mirror: Mirror, tmp_path: Path
+) -> None:
+    """A kill came between the new pack and the end of the old ones."""
+    commits = [origin.first({"a.yaml": b"0"})]
+    await fetched(mirror)
+    folder = tmp_path / "state" / "mirror.git" / "objects" / "pack"
+    kept: dict[str, bytes] = {}
+    for n in range(1, 46):
+        commits.append(origin.commit({"a.yaml": f"{n}".encode()}))
+        await fetched(mirror)
+        kept |= {file.name: file.read_bytes() for file in folder.iterdir()}
+        if n == 30:
+            for name in kept.keys() - {file.name for file in folder.iterdir()}:
+                (folder / name).write_bytes(kept[name])
+    assert len(list(folder.glob("*.pack"))) <= 21
+    for n, commit in enumerate(commits):
+        assert await mirror.file(commit, "a.yaml") == f"{n}".encode()
+
+
 async def test_a_listing_fetches_nothing(origin: Origin, mirror: Mirror) -> None:
     commit = origin.first({"a.yaml": b"a"})
     await mirror.refs()
