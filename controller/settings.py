@@ -134,11 +134,19 @@ class TargetRate(Strict):
     burst: Annotated[int, Field(ge=1)] = 50
 
 
+class ForgeRate(Strict):
+    """Requests to one forge; after an outage none of `burst` is left, so that its end is no storm."""
+
+    per_minute: Annotated[int, Field(ge=1)] = 600
+    burst: Annotated[int, Field(ge=1)] = 100
+
+
 class ReconcileSettings(Strict):
     interval: Seconds = 60
     drift_interval: Seconds = 600
     scope_rate: ScopeRate = ScopeRate()
     target_rate: TargetRate = TargetRate()
+    forge_rate: ForgeRate = ForgeRate()
     in_flight: Annotated[int, Field(ge=1, le=64)] = 8
     step_timeout: Seconds = 600
     health_timeout: Seconds = 300
@@ -246,6 +254,8 @@ _ENVIRONMENT: Mapping[str, str] = {
     "ALMA_RECONCILE_SCOPE_RATE_BURST": "reconcile.scope_rate.burst",
     "ALMA_RECONCILE_TARGET_RATE_PER_MINUTE": "reconcile.target_rate.per_minute",
     "ALMA_RECONCILE_TARGET_RATE_BURST": "reconcile.target_rate.burst",
+    "ALMA_RECONCILE_FORGE_RATE_PER_MINUTE": "reconcile.forge_rate.per_minute",
+    "ALMA_RECONCILE_FORGE_RATE_BURST": "reconcile.forge_rate.burst",
     # Whole maps and lists, as JSON.
     "ALMA_REPOSITORIES": "repositories",
     "ALMA_TARGETS": "targets",

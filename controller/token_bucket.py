@@ -30,6 +30,10 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
+    def drain(self) -> None:
+        """Take all there are."""
+        self._tokens -= self.tokens
+
     def wait_s(self) -> float:
         """Seconds until the next token; 0 when one is there."""
         return max(0.0, (1 - self.tokens) / self._rate_per_s)

@@ -58,7 +58,7 @@ from controller.runtime.source import GitSource, Granted, RepositorySource, Sign
 from controller.runtime.step_values import AllowOf, StepFiller
 from controller.runtime.sweeping import Sweeping
 from controller.runtime.work_queue import Priority, WorkQueue
-from controller.settings import RepositorySettings, Settings
+from controller.settings import ForgeRate, RepositorySettings, Settings
 from controller.signers import signers_of
 from controller.targets import new_id, resolve_own, targets_of
 from controller.telemetry import Metrics
@@ -368,7 +368,7 @@ def _signing(repository: RepositorySettings, clock: Clock) -> Signing | None:
 def _open_forge(
     install: Install, repository: RepositorySettings, own: Mapping[str, str], mirror: Mirror, rules: RoleRules
 ) -> Forge:
-    binding = forge_binding(repository, own, install.metrics, install.clock)
+    binding = forge_binding(repository, install.settings.reconcile.forge_rate, own, install.metrics, install.clock)
     if repository.forge.kind == "local":
         standing = {"standing": lambda account: _os_standing(account, rules)}
         binding = replace(
@@ -381,7 +381,7 @@ def _open_forge(
 
 
 def forge_binding(
-    repository: RepositorySettings, own: Mapping[str, str], metrics: Metrics, clock: Clock
+    repository: RepositorySettings, rate: ForgeRate, own: Mapping[str, str], metrics: Metrics, clock: Clock
 ) -> ForgeBinding:
     """What the forge of a repository is opened with; `own` holds the values of our secret references."""
     kind = repository.forge.kind
@@ -393,6 +393,9 @@ def forge_binding(
         clock=clock.now_s,
         on_request=lambda code: metrics.count("alma_forge_requests", kind, str(code)),
         on_remaining=lambda left: metrics.gauge("alma_forge_rate_limit_remaining", left, kind),
+        on_tokens=lambda tokens: metrics.gauge("alma_token_bucket_tokens", tokens, f"forge:{repository.name}"),
+        per_minute=rate.per_minute,
+        burst=rate.burst,
     )
 
 

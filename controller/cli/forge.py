@@ -43,7 +43,8 @@ def check(ctx: click.Context, names: Sequence[str], webhook: bool, renew: bool, 
         if repository.forge.kind == "local":
             click.echo(f"ok      forge {repository.name} (local): nothing to set up")
             continue
-        opened = open_forge(repository.forge.kind, forge_binding(repository, own, Metrics(), SystemClock()))
+        binding = forge_binding(repository, settings.reconcile.forge_rate, own, Metrics(), SystemClock())
+        opened = open_forge(repository.forge.kind, binding)
         hook = f"{url}/webhooks/{repository.name}" if webhook else ""
         codes.append(blocking(partial(_checked, repository.name, opened, hook, renew, protect)))
     return max(codes, default=0)

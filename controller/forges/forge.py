@@ -178,6 +178,9 @@ class ForgeBinding:
     clock: Callable[[], float] = field(default=time.monotonic)  # monotonic seconds
     on_request: Callable[[str], None] = field(default=lambda code: None)  # metric: HTTP code of each request
     on_remaining: Callable[[int], None] = field(default=lambda left: None)  # metric: rate limit left
+    on_tokens: Callable[[float], None] = field(default=lambda tokens: None)  # metric: requests that may leave at once
+    per_minute: int = 600  # requests
+    burst: int = 100
     wall: Callable[[], float] = time.time  # seconds since 1970: limits that name a moment, stamps people read
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep  # between writes, and before a read is tried again
     jitter: Callable[[], float] = random.random  # in [0, 1)

@@ -23,6 +23,7 @@ from controller.forges.json_reader import Json, parse
 from controller.forges.pacing import Gate, WriteTurn, remaining, stated_delay_s
 from controller.forges.paging import Paging, stated_total
 from controller.redact import Redactor
+from controller.token_bucket import TokenBucket
 
 REQUEST_S = 30.0  # each wait on the network
 REQUEST_TOTAL_S = 60.0  # a whole request: a forge that sends a byte a second is down
@@ -35,6 +36,7 @@ _ETAGS_MAX = 256
 _ETAG_BODY_BYTES_MAX = 2**20
 _OUTAGE_CODES = frozenset({408, 425, 502, 503, 504})
 _GATES_MAX = 1_000
+_PACE_LEAST_S = 0.01  # a wait that a clock cannot tell from none would never end
 _TOLD = ("message", "error", "errors")  # where the forges put it
 
 
@@ -81,6 +83,8 @@ class ForgeHttp:
         self._path_gates: OrderedDict[str, Gate] = OrderedDict()
         self._turn = WriteTurn(write_gap_s, binding.clock, binding.sleep)
         self._writing = asyncio.Lock()
+        self._bucket = TokenBucket(binding.per_minute, binding.burst, binding.clock)
+        self._pacing = asyncio.Lock()  # whoever asked first gets the next token
         self._etags: OrderedDict[str, Answer] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -176,6 +180,8 @@ class ForgeHttp:
         self, method: str, url: str, headers: Mapping[str, str] | None = None, content: bytes | None = None
     ) -> Answer:
         self._check_gates(url)
+        await self._paced()
+        self._check_gates(url)  # again: one that left meanwhile may have closed it
         shown = await self._credential.headers() if self._credential else {}
         typed = {"Content-Type": "application/json"} if content is not None else {}
         try:
@@ -213,6 +219,8 @@ class ForgeHttp:
         if answer.code >= 500:
             self._path_gate(url).down(now_s, stated_s, jitter)
             raise self._unavailable(url, f"answered {answer.code}", answer.code)
+        if self._gate.outages:
+            self._bucket.drain()  # all that waited for its end would leave at once (B6)
         self._gate.open()
         self._path_gates.pop(url, None)
         if left == 0 and stated_s is not None:
@@ -220,6 +228,13 @@ class ForgeHttp:
         if 200 <= answer.code < 300 or answer.code == 304:
             return answer
         raise self._refused(method, url, answer)
+
+    async def _paced(self) -> None:
+        """Returns when one more request may leave."""
+        async with self._pacing:
+            while not self._bucket.take():
+                await self._binding.sleep(max(_PACE_LEAST_S, self._bucket.wait_s()))
+        self._binding.on_tokens(self._bucket.tokens)
 
     def _redact(self, text: str) -> str:
         """One line without secrets, at most 4 KiB (I28)."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -129,6 +131,37 @@ async def test_after_an_outage_of_an_hour_one_comment_follows_within_five_minute
         failures += len(server.bodies(1, 1)) != 1 or late_s > 300 + every_s or in_outage > 60
     report_n(f"B7 {kind}, outage", points, failures)
     assert failures == 0
+
+
+@pytest.mark.parametrize("kind", FORGES)
+async def test_a_thousand_waiting_comments_neither_storm_an_outage_nor_its_end(kind: str, report_n: Report) -> None:
+    """B6: each is tried again when its refusal says so, for half an hour; then all of them are written."""
+    server = FORGES[kind]()
+    numbers = [server.add_pull(f"ipr/{n}") for n in range(1000)]
+    back_s = server.clock.now_s + 1800
+    server.fault = until(back_s, Fault.BAD_GATEWAY, server)
+    await in_their_turns(server, server.forge(), numbers)
+    asked_in_outage = Counter(seen.path.rpartition("/")[0] for seen in server.ledger if seen.at_s < back_s)
+    after = [seen.at_s for seen in server.ledger if seen.at_s >= back_s]
+    in_a_second = Counter(int(at_s) for at_s in after)
+    written = sum(len(server.bodies(n, 1)) == 1 for n in numbers)
+    report_n(f"B6 {kind}, waiting", len(numbers), len(numbers) - written)
+    assert written == len(numbers)
+    assert max(asked_in_outage.values()) <= 60
+    assert after[0] - back_s <= 300
+    assert max(in_a_second.values()) <= 10
+
+
+async def in_their_turns(server: FakeRepository, forge: Forge, numbers: Sequence[int]) -> None:
+    """Comments on all of `numbers`, each tried again after the time its failure names."""
+    due = [(server.clock.now_s, number) for number in numbers]
+    while due:
+        at_s, number = heapq.heappop(due)
+        await server.clock.sleep(max(0.0, at_s - server.clock.now_s))
+        try:
+            await forge.write_comment(number, f"alma:infra:{number}", "plan")
+        except ForgeUnavailable as e:
+            heapq.heappush(due, (server.clock.now_s + max(1.0, e.retry_after_s), number))
 
 
 @pytest.mark.parametrize("kind", FORGES)
