@@ -39,6 +39,8 @@ class Store:
                 self._ready = True
         kept: tuple[int, pygit2.Repository] | None = getattr(self._handles, "kept", None)
         if kept is None or kept[0] != self.generation:
+            if kept:
+                kept[1].free()  # it is part of a cycle: its files would stay open until the collector comes by
             kept = (self.generation, _opened(self.path))
             self._handles.kept = kept
         return kept[1]
