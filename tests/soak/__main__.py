@@ -69,7 +69,7 @@ class _Soak:
         self._readings: list[Reading] = []
         self._versions = itertools.count(1)
         self._turn = asyncio.Lock()
-        self.acknowledged = self.refused = 0
+        self.acknowledged = self.refused = self.unanswered = 0
 
     async def run(self, seconds: float, events_per_s: float) -> tuple[Line, ...]:
         """The verdict after `seconds` under load."""
@@ -112,7 +112,11 @@ class _Soak:
         body = json.dumps({"ref": "refs/heads/main", "repository": {"full_name": "ops/infra"}}).encode()
         signed = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         headers = {"X-Gitea-Event": "push", "X-Gitea-Signature": signed, "Content-Type": "application/json"}
-        answer = await client.post("/webhooks/infra", content=body, headers=headers)
+        try:
+            answer = await client.post("/webhooks/infra", content=body, headers=headers)
+        except httpx2.HTTPError:
+            self.unanswered += 1  # its connection was kept too long, or all are busy: a forge would poll on
+            return
         if answer.status_code == httpx2.codes.ACCEPTED:
             self.acknowledged += 1
         else:
@@ -134,7 +138,8 @@ class _Soak:
     def _read(self) -> None:
         self._readings.append(reading(self._alma.pid, self._alma.state))
         now = self._readings[-1]
-        print(f"soak: {now} acknowledged={self.acknowledged} refused={self.refused}", file=sys.stderr, flush=True)
+        heard = f"acknowledged={self.acknowledged} refused={self.refused} unanswered={self.unanswered}"
+        print(f"soak: {now} {heard}", file=sys.stderr, flush=True)
 
     def _ops(self) -> int:
         with closing(sqlite3.connect(f"file:{self._alma.state / 'alma.db'}?mode=ro", uri=True)) as journal:
