@@ -33,9 +33,7 @@ class RunLog:
         entries = list(about)
         for event in events:
             entries.append(Entry(KIND_OF[type(event)], _stash(to_json(event), _stash_name(run, event), sealed)))
-        rows = await self.journal.append(
-            stream_of(run), entries, documents, sealed=sealed, only_while=self.only_while
-        )
+        rows = await self.journal.append(stream_of(run), entries, documents, sealed=sealed, only_while=self.only_while)
         return range(rows[0].version, rows[-1].version + 1)
 
     async def read(self, run: str) -> tuple[Event, ...]:

@@ -1,0 +1,130 @@
+"""A controller that has no route to a site, and the worker beside it: two real processes, which meet only at a real
+Temporal and a real PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from controller.seal import make_key
+from tests.e2e.checkout import Checkout, bare_remote
+from tests.e2e.serving import Alma
+from tests.e2e.sharing import blueprint
+from tests.servers.process import ServerProcess, wait_until
+
+SITE = "west"
+LEASE_S = 3
+ALMA_YAML = "version: 1\nscopes:\n  - {name: prod, path: prod}\n"
+SECRET = "canary-of-the-far-site"
+_ROOT = Path(__file__).parents[2]
+_RECONCILE = {
+    "interval": "1s",
+    "drift_interval": "1s",
+    "scope_rate": {"per_minute": 6000, "burst": 100},
+    "health_timeout": "6s",
+    "lease": f"{LEASE_S}s",
+}
+
+
+class FarWorker:
+    """`alma worker west`. `start` and `stop` may follow each other: same configuration, same state."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any], environment: dict[str, str]) -> None:
+        folder.mkdir(parents=True)
+        self.log, self._environment = folder / "worker.log", {"PYTHONPATH": str(_ROOT), **environment}
+        self.config = folder / "alma-server.yaml"
+        self.config.write_text(yaml.safe_dump({"state": str(folder / "state"), **settings}))
+        self._process: ServerProcess | None = None
+
+    def start(self) -> None:
+        """Returns when it takes work."""
+        before = self.said().count("takes work")
+        words = [sys.executable, "-m", "controller.cli.main", "--config", str(self.config), "worker", SITE]
+        self._process = ServerProcess(words, self.log, self._environment)
+        self._process.wait_ready(lambda: self.said().count("takes work") > before, timeout_s=60)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ends it with `number`; its exit status, negative for a signal."""
+        assert self._process is not None, "it was started"
+        process, self._process = self._process, None
+        process.stop(number)
+        return process.status
+
+    def kill(self) -> None:
+        self.stop(signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it was started"
+        return self._process.pid
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def close(self) -> None:
+        if self._process is not None:
+            self.stop()
+
+
+class FarSite:
+    """The controller, its repository, and the worker with the world that only it knows."""
+
+    def __init__(self, folder: Path, journal: str, temporal: str, stack: ExitStack) -> None:
+        self.folder, self.world_file = folder, folder / "worker" / "world.json"
+        self.checkout = Checkout(folder / "work", bare_remote(folder / "remote.git"))
+        self.checkout.push({"alma.yaml": ALMA_YAML})
+        make_key(folder / "key")
+        shared = {
+            "id": "home",
+            "journal": journal,
+            "key_file": str(folder / "key"),
+            "executor": {"temporal": {"address": temporal, "task_queue": folder.name, "heartbeat_timeout": "2s"}},
+            "reconcile": _RECONCILE,
+        }
+        allow = {"infra": {"targets": ["edge"], "secrets": ["env:APP_*"]}}
+        self.controller = Alma(
+            folder / "controller",
+            {
+                **shared,
+                "repositories": [{"name": "infra", "url": self.checkout.url}],
+                "targets": {"edge": {"engine": "simulation", "worker": SITE}},
+                "allow": allow,
+            },
+            {},
+        )
+        stack.callback(self.controller.close)
+        self.worker = FarWorker(
+            folder / "worker",
+            {
+                **shared,
+                "targets": {"edge": {"engine": "simulation", "path": str(self.world_file), "latency_ms": 50}},
+                "allow": allow,
+            },
+            {"APP_PASSWORD": SECRET},
+        )
+        stack.callback(self.worker.close)
+
+    def push(self, tag: str, resources: int = 3, health: str = "") -> str:
+        return self.checkout.push({"prod/shop.yaml": blueprint(tag, resources, health)})
+
+    def images(self) -> list[str]:
+        """What runs at the site."""
+        return sorted(str(o["fields"].get("image")) for o in self.world()["objects"].values())
+
+    def creations(self) -> Counter[str]:
+        """How often each object was made."""
+        return Counter(str(row["key"]) for row in self.world()["ledger"] if row["call"] == "create")
+
+    def world(self) -> dict[str, Any]:
+        if not self.world_file.exists():
+            return {"objects": {}, "ledger": []}
+        found: dict[str, Any] = json.loads(self.world_file.read_text())
+        return found
