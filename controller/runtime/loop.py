@@ -31,6 +31,7 @@ from engines.engine import Engine, EngineError
 _log = structlog.get_logger("loop")
 _WORKERS = 8
 _JOURNAL_AGAIN_S = 15.0  # the longest delay: a run that was begun goes on soon after the journal is back
+_END_S = 15.0  # a pass that takes longer to its end is not waited for
 _PRUNE_FIRST_S = 60.0  # after the start: what waits for a look goes first
 _PRUNE_EVERY_S = 86_400.0
 _QUICK_WORKERS = 3  # never taken by a run: looks and reviews go on beside slow deploys
@@ -117,10 +118,13 @@ class Loop:
         return await self._reconciler.left_behind(frozenset(self._repositories))
 
     async def _end(self, workers: Sequence[asyncio.Task[None]]) -> None:
-        """Idle workers end at once, busy ones after their pass; a defect in one of them surfaces."""
+        """Idle workers end at once, busy ones after their pass, if that is soon; a defect in one of them surfaces."""
         for worker in workers:
             if self.is_lost or worker.get_name() != "busy":
                 worker.cancel()
+        _, late = await asyncio.wait(workers, timeout=_END_S)
+        for worker in late:
+            worker.cancel()  # a run that waits, for health or for a site, goes on at the next start
         for result in await asyncio.gather(*workers, return_exceptions=True):
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result

@@ -77,7 +77,8 @@ class FarWorker:
 class FarSite:
     """The controller, its repository, and the worker with the world that only it knows."""
 
-    def __init__(self, folder: Path, journal: str, temporal: str, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, journal: str, temporal: str, stack: ExitStack, **world: Any) -> None:
+        """`world`: more of the settings that only the worker has of its target."""
         self.folder, self.world_file = folder, folder / "worker" / "world.json"
         self.checkout = Checkout(folder / "work", bare_remote(folder / "remote.git"))
         self.checkout.push({"alma.yaml": ALMA_YAML})
@@ -100,20 +101,25 @@ class FarSite:
             },
             {},
         )
-        stack.callback(self.controller.close)
         self.worker = FarWorker(
             folder / "worker",
             {
                 **shared,
-                "targets": {"edge": {"engine": "simulation", "path": str(self.world_file), "latency_ms": 50}},
+                "targets": {"edge": {"engine": "simulation", "path": str(self.world_file), "latency_ms": 20, **world}},
                 "allow": allow,
             },
             {"APP_PASSWORD": SECRET},
         )
         stack.callback(self.worker.close)
+        stack.callback(self.controller.close)
 
-    def push(self, tag: str, resources: int = 3, health: str = "") -> str:
-        return self.checkout.push({"prod/shop.yaml": blueprint(tag, resources, health)})
+    def push(self, tag: str, *, more: str = "") -> str:
+        """Three containers in a chain; `more` of the specs of each."""
+        return self.checkout.push({"prod/shop.yaml": blueprint(tag, 3, more)})
+
+    def fired(self) -> int:
+        """How many of the faults that were asked for have struck."""
+        return sum(self.world()["fired"].values())
 
     def images(self) -> list[str]:
         """What runs at the site."""
@@ -125,6 +131,6 @@ class FarSite:
 
     def world(self) -> dict[str, Any]:
         if not self.world_file.exists():
-            return {"objects": {}, "ledger": []}
+            return {"objects": {}, "ledger": [], "fired": {}}
         found: dict[str, Any] = json.loads(self.world_file.read_text())
         return found

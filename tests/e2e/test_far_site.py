@@ -2,30 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+import asyncio
+import base64
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.far_site import FarSite
-from tests.servers.postgres import PostgresServer
+from controller.plan.resource import ObjectKey
+from engines.simulation import tamper
+from engines.simulation.world import World
+from tests.controller.temporal.test_workflows import histories, opened_payloads
+from tests.e2e.far_site import SECRET, FarSite
 from tests.servers.temporal import TemporalServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.timeout(300)]
 
+Make = Callable[..., FarSite]
 Report = Callable[..., None]
 
 
-@pytest.fixture
-def far(postgres: PostgresServer, temporal: TemporalServer, tmp_path: Path) -> Iterator[FarSite]:
-    with ExitStack() as stack:
-        yield FarSite(tmp_path, postgres.empty(), temporal.address, stack)
+def test_a_scope_is_deployed_healed_and_undone_by_the_worker_of_its_site(
+    far_site: Make, temporal: TemporalServer, report_n: Report
+) -> None:
+    far = far_site()
+    far.worker.start()
+    far.controller.start()
+    revision = far.push("1.0", more=', env: {APP_PASSWORD: {secret: "env:APP_PASSWORD"}, PLAIN: canary-of-a-field}')
+    far.controller.wait_synced(revision)
+    assert far.images() == ["web:1.0"] * 3
+    asyncio.run(tamper.remove(World(far.world_file), ObjectKey("simulation/container", "prod-shop-r1")))
+    far.controller.wait(lambda: far.images() == ["web:1.0"] * 3, "what was removed by hand is healed")
+    far.controller.wait_synced(revision)
+    far.push("2.0", more=", simulate: {health: never}")
+    far.controller.wait(lambda: far.controller.runs()[-1]["word"] == "undone", "what does not become healthy is undone")
+    assert far.images() == ["web:1.0"] * 3
+    assert SECRET not in far.controller.said() + far.worker.said()
+    assert not (far.controller.state / "simulation").exists(), "nothing of the site is on the controller's side"
+    kept = "".join(str(h.to_json_dict()) for h in asyncio.run(histories(temporal, f"{far.folder.name}/home")))
+    kept += "".join(str(h.to_json_dict()) for h in asyncio.run(histories(temporal, "home")))
+    for text in (SECRET, "canary-of-a-field", "APP_PASSWORD", "web:1.0"):
+        for form in (text, base64.b64encode(text.encode()).decode().rstrip("=")):
+            assert form not in opened_payloads(kept)
+    assert "alma-site-call" in kept and "carry-there-1" in kept
+    report_n("E9 histories of a far site", 8)
 
 
-def test_a_scope_is_deployed_healed_and_undone_by_the_worker_of_its_site(far: FarSite) -> None:
+def test_a_worker_killed_between_an_effect_and_its_report_loses_and_doubles_nothing(
+    far_site: Make, report_n: Report
+) -> None:
+    """B22: each of these requests acts, and its answer never comes."""
+    points = (1, 4, 8, 11)
+    far = far_site(fail=[{"call": n, "when": "after", "error": "hang"} for n in points])
     far.worker.start()
     far.controller.start()
     revision = far.push("1.0")
-    far.controller.wait_synced(revision)
-    assert far.images() == ["web:1.0"] * 3
+    second = ""
+    for number, _ in enumerate(points, 1):
+        if number == 3:
+            far.controller.wait_synced(revision)
+            second = far.push("2.0")
+        far.controller.wait(lambda n=number: far.fired() == n, f"request {number} that hangs")
+        far.worker.kill()
+        far.worker.start()
+    far.controller.wait_synced(second)
+    report_n("B22 far worker killed", len(points))
+    assert far.images() == ["web:2.0"] * 3
+    assert set(far.creations().values()) == {1}, far.creations()
+    assert "intact" in far.controller.cli("journal", "verify")
