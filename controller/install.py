@@ -84,7 +84,8 @@ async def open_install(
     site: str = "",
 ) -> Install:
     """Targets with the state lock and the journal, ready to run. `serves`: takes its share of a shared journal's
-    scopes; `site`: takes none, and works beside its targets. Raises LockHeld when another process works with `state`."""
+    scopes; `site`: takes none, and works beside its targets. Raises LockHeld when another process works with
+    `state`."""
     lock = lock_state(state)
     try:
         targets = open_targets(settings, state, environment, clock, metrics, log_defect, configured=configured)

@@ -26,8 +26,8 @@ def worker(ctx: click.Context, site: str) -> int:
     """Beside a site that the controller has no route to.
 
     SITE is what targets of the controller say under `worker:`. Here the same targets stand with all that it takes to
-    reach them; addresses, credentials and the values of secrets stay here. The worker listens nowhere: it reaches out to
-    Temporal and to the journal's PostgreSQL.
+    reach them; addresses, credentials and the values of secrets stay here. The worker listens nowhere: it reaches out
+    to Temporal and to the journal's PostgreSQL.
     """
     loaded = settings_of(ctx)
     check_site(loaded.settings)

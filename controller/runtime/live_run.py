@@ -110,6 +110,10 @@ class LiveRun:
 
     async def catch_up(self) -> None:
         """Take in what other processes wrote of this run."""
+        # Shielded: a read of the database that is cut off in the middle costs its connection.
+        await asyncio.shield(asyncio.ensure_future(self._catch_up()))
+
+    async def _catch_up(self) -> None:
         async with self._writing:
             events, version = await self._log.since(self.state.run, self._version)
             self._take(events, version)

@@ -158,7 +158,7 @@ class FarEngine:
         return await self._sites.ask(self._target, self._engine, self._site, question)
 
     def _not_here(self) -> NoReturn:
-        """A run that began while the target was reached from here meets this: it is undone or parked, with the reason."""
+        """What a run meets that began while the target was reached from here: it is undone or parked."""
         raise Refused(f"target {self._target} is reached by the worker of site {self._site} only")
 
 

@@ -1,4 +1,4 @@
-"""What the worker of a site answers between runs: readings of its targets, asked for by whoever has the install's key."""
+"""What the worker of a site answers between runs: readings of its targets, for whoever has the install's key."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A question to the worker of a site, as a short workflow on its queue. Question and answer are sealed with the install's
-key, so what the server keeps of them can be read by nobody who has not got it.
+"""A question to the worker of a site, as a short workflow on its queue. Question and answer are sealed with the
+install's key, so what the server keeps of them can be read by nobody who has not got it.
 """
 
 from __future__ import annotations

@@ -113,17 +113,30 @@ class SiteRuns:
 
     @asynccontextmanager
     async def _having(self, request: Request) -> AsyncIterator[Owned]:
+        # Shielded: the server may take the activity away at any moment, and what is half taken up must be put down.
+        taking = asyncio.ensure_future(self._taken_up(request))
+        try:
+            await asyncio.shield(taking)
+            yield taking.result().owned
+        finally:
+            await asyncio.shield(asyncio.ensure_future(self._left(request.run, taking)))
+
+    async def _taken_up(self, request: Request) -> _Working:
         async with self._changing:
             working = await self._taken(request)
             working.users += 1
-        try:
-            yield working.owned
-        finally:
-            async with self._changing:
-                working.users -= 1
-                if not working.users and self._working.get(request.run) is working:
-                    await self._put_down(request.run, working)
-                    await self._let_go(request.run)
+            return working
+
+    async def _left(self, run: str, taking: asyncio.Future[_Working]) -> None:
+        await asyncio.wait([taking])
+        if taking.cancelled() or taking.exception() is not None:
+            return
+        working = taking.result()
+        async with self._changing:
+            working.users -= 1
+            if not working.users and self._working.get(run) is working:
+                await self._put_down(run, working)
+                await self._let_go(run)
 
     async def _taken(self, request: Request) -> _Working:
         """Ours, in the state the journal has it, under the lease that was told."""

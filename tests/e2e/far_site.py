@@ -4,7 +4,6 @@ Temporal and a real PostgreSQL."""
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from collections import Counter
@@ -18,7 +17,7 @@ from controller.seal import make_key
 from tests.e2e.checkout import Checkout, bare_remote
 from tests.e2e.serving import Alma
 from tests.e2e.sharing import blueprint
-from tests.servers.process import ServerProcess, wait_until
+from tests.servers.process import ServerProcess
 
 SITE = "west"
 LEASE_S = 3
