@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from controller.blueprint.entry import Probe
 from controller.errors import InvalidInput
 from controller.plan.health import Health
-from controller.plan.resource import Desired, Kind, ObjectKey, Snapshot
+from controller.plan.resource import Desired, Kind, ObjectKey, Part, Snapshot
 from controller.plan.step import Effect, Fence, OpId, Prior, Receipt, Sealed, Step
 from controller.seal import Key, SealBroken
 from controller.settings import TemporalSettings
@@ -128,6 +128,8 @@ class FarEngine:
         return effects_heard(await self._ask(Preview(tuple(wanted), seen, scope)))
 
     async def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
+        if all(one.part is Part.CURRENT for one in seen.objects):
+            return ()  # no run left anything
         return effects_heard(await self._ask(Sweep(seen, scope)))
 
     async def prior(self, step: Step, seal: Seal) -> Prior:

@@ -82,6 +82,7 @@ class FarSite:
         self.checkout = Checkout(folder / "work", bare_remote(folder / "remote.git"))
         self.checkout.push({"alma.yaml": ALMA_YAML})
         make_key(folder / "key")
+        self.queue = f"{folder.name}/home/{SITE}"
         shared = {
             "id": "home",
             "journal": journal,

@@ -1,10 +1,11 @@
-"""What a controller and the worker of a site say to each other arrives as it was, is sealed, and is refused in words where
-it cannot be understood."""
+"""What a controller and the worker of a site say to each other arrives as it was, is sealed, and is refused in words
+where it cannot be understood."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -78,9 +79,7 @@ async def asked(
 
 async def answered(answers: SiteAnswers, sealed: str) -> bytes:
     environment = ActivityEnvironment()
-    environment.info = ActivityEnvironment.default_info().__class__(
-        **{**vars(ActivityEnvironment.default_info()), "workflow_id": NAME}
-    )
+    environment.info = replace(ActivityEnvironment.default_info(), workflow_id=NAME)
     blob = await environment.run(answers.answer, sealed)
     return KEY.sealer(f"{NAME}/answer").open(Sealed(blob))
 
@@ -106,8 +105,8 @@ async def test_a_secret_is_compared_by_the_value_at_the_site(stage: Stage, answe
     """The controller has none, or another one."""
     seen = await stage.look(stage.wanted(SHOP))
     effects = effects_heard(await asked(answers, Preview(stage.wanted(SHOP), seen, SCOPE)))
-    hashes = {str(e.steps) for e in effects if KEY.mask("hunter2").keyed_hash in str(e.steps)}
-    assert hashes and "hunter2" not in str(effects)
+    assert str(KEY.mask("hunter2").keyed_hash) in str([e.steps for e in effects])
+    assert "hunter2" not in str(effects)
 
 
 @pytest.mark.parametrize("error", [Transient("busy", 3.0), Conflict("moved"), Refused("no"), Unclear("lost")])
