@@ -4,10 +4,11 @@ Temporal and a real PostgreSQL."""
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,26 @@ _RECONCILE = {
     "health_timeout": "6s",
     "lease": f"{LEASE_S}s",
 }
+
+
+_LISTENS = "0A"  # state of a socket in /proc/net/tcp
+
+
+def tcp_ports(pid: int) -> tuple[set[int], set[int]]:
+    """The ports a process listens on, and those it is connected to and did not listen on itself (proc(5))."""
+    own = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            own.add(os.readlink(fd))
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    ours = [(row[1], row[2], row[3]) for row in rows if f"socket:[{row[9]}]" in own]
+    listening = {_port(local) for local, _, state in ours if state == _LISTENS}
+    reached = {_port(peer) for local, peer, state in ours if state != _LISTENS and _port(local) not in listening}
+    return listening, reached - {0}
+
+
+def _port(address: str) -> int:
+    return int(address.partition(":")[2], 16)
 
 
 class FarWorker:

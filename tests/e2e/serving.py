@@ -77,6 +77,11 @@ class Alma:
         if self._process is not None:
             self.stop()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it was started"
+        return self._process.pid
+
     def running(self) -> bool:
         return self._process is not None and self._process.running()
 

@@ -16,7 +16,8 @@ from controller.temporal.workflow import RunWorkflow
 from engines.simulation import tamper
 from engines.simulation.world import World
 from tests.controller.temporal.test_workflows import opened_payloads
-from tests.e2e.far_site import SECRET, FarSite
+from tests.e2e.far_site import SECRET, FarSite, tcp_ports
+from tests.servers.postgres import PostgresServer
 from tests.servers.temporal import TemporalServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.timeout(300)]
@@ -38,7 +39,7 @@ async def replayed(temporal: TemporalServer, far: FarSite) -> list[WorkflowHisto
 
 
 def test_a_scope_is_deployed_healed_and_undone_by_the_worker_of_its_site(
-    far_site: Make, temporal: TemporalServer, report_n: Report
+    far_site: Make, temporal: TemporalServer, postgres: PostgresServer, report_n: Report
 ) -> None:
     far = far_site()
     far.worker.start()
@@ -46,6 +47,11 @@ def test_a_scope_is_deployed_healed_and_undone_by_the_worker_of_its_site(
     revision = far.push("1.0", more=', env: {APP_PASSWORD: {secret: "env:APP_PASSWORD"}, PLAIN: canary-of-a-field}')
     far.controller.wait_synced(revision)
     assert far.images() == ["web:1.0"] * 3
+    meeting = {postgres.port, int(temporal.address.rpartition(":")[2])}
+    listening, reached = tcp_ports(far.worker.pid)
+    assert (listening, reached and reached <= meeting) == (set(), True), "the worker listens nowhere"
+    _, reached = tcp_ports(far.controller.pid)
+    assert reached and reached <= meeting, "the controller reaches nothing of the site"
     asyncio.run(tamper.remove(World(far.world_file), ObjectKey("simulation/container", "prod-shop-r1")))
     far.controller.wait(lambda: far.images() == ["web:1.0"] * 3, "what was removed by hand is healed")
     far.controller.wait_synced(revision)
