@@ -21,7 +21,7 @@ from controller.journal.failure import Evicted, JournalUnavailable, NotHeld
 from controller.journal.projections import OnlyWhile
 from controller.journal.shared_lease import LEASE, SharedLeases
 from controller.plan.step import Step
-from controller.runtime.live_run import LiveRun, Means
+from controller.runtime.live_run import Hooks, LiveRun, Means
 from controller.runtime.run import Event, RunState, Work
 from controller.runtime.step_values import StepFiller
 from controller.temporal.activities import Owned, beating
@@ -75,7 +75,7 @@ class _Working:
 class SiteRuns:
     """Of one worker of `site`."""
 
-    def __init__(self, means: Means, leases: SharedLeases, hooks: SiteHooks, site: str) -> None:
+    def __init__(self, means: Means, leases: SharedLeases, hooks: Hooks, site: str) -> None:
         self._means, self._leases, self._hooks, self._site = means, leases, hooks, site
         self._working: dict[str, _Working] = {}
         self._changing = asyncio.Lock()
