@@ -30,7 +30,7 @@ from controller.runtime.run_log import RunLog
 from controller.runtime.secret_values import InstallSecrets
 from controller.seal import Key
 from controller.settings import Settings
-from controller.targets import Targets, new_id, open_targets
+from controller.targets import Targets, new_id, open_targets, site_queues
 from controller.telemetry import Metrics
 from engines.engine import Engine
 
@@ -81,19 +81,21 @@ async def open_install(
     *,
     configured: bool = True,
     serves: bool = False,
+    site: str = "",
 ) -> Install:
     """Targets with the state lock and the journal, ready to run. `serves`: takes its share of a shared journal's
-    scopes. Raises LockHeld when another process works with `state`."""
+    scopes; `site`: takes none, and works beside its targets. Raises LockHeld when another process works with
+    `state`."""
     lock = lock_state(state)
     try:
-        targets = open_targets(settings, state, environment, clock, metrics, _log_defect, configured=configured)
+        targets = open_targets(settings, state, environment, clock, metrics, log_defect, configured=configured)
         url = settings.journal or f"sqlite:///{state / 'alma.db'}"
         journal = await Journal.open(url, state, now=clock.wall)
     except BaseException:
         lock.release()
         raise
     log = RunLog(journal)
-    leases = await _leases(url, state, lock, journal, settings, clock, serves=serves)
+    leases = await _leases(url, state, lock, journal, settings, clock, serves=serves, site=site)
     return Install(
         id=targets.id,
         state=state,
@@ -106,7 +108,7 @@ async def open_install(
         leases=leases,
         records=Records(journal),
         log=log,
-        executor=_executor(settings, targets, log, clock),
+        executor=_executor(settings, targets, log, clock, leases),
         planning=targets.planning,
         secrets=targets.secrets,
         key=targets.key,
@@ -117,25 +119,37 @@ async def open_install(
     )
 
 
-def _executor(settings: Settings, targets: Targets, log: RunLog, clock: Clock) -> Executor:
-    means = Means(targets.engines, log, targets.key.sealer, clock, _bounds(settings))
+def _executor(
+    settings: Settings, targets: Targets, log: RunLog, clock: Clock, leases: Leases | SharedLeases
+) -> Executor:
+    means = Means(targets.engines, log, targets.key.sealer, clock, bounds_of(settings))
     if settings.executor.temporal is None:
         return LocalExecutor(means)
+    queues = site_queues(settings, targets.id)
+    name = leases.name if isinstance(leases, SharedLeases) else ""
     # Its library is loaded only where it is configured: no other command should wait for it.
     made: Executor = import_module("controller.temporal.executor").TemporalExecutor(
-        means, settings.executor.temporal, targets.id
+        means, settings.executor.temporal, targets.id, queues, name
     )
     return made
 
 
 async def _leases(
-    url: str, state: Path, lock: FileLock, journal: Journal, settings: Settings, clock: Clock, *, serves: bool
+    url: str,
+    state: Path,
+    lock: FileLock,
+    journal: Journal,
+    settings: Settings,
+    clock: Clock,
+    *,
+    serves: bool,
+    site: str,
 ) -> Leases | SharedLeases:
     place = place_of(url)
     if isinstance(place, FilePlace):
         return await Leases.start(lock, journal, clock.now_s)
     lease_s = float(settings.reconcile.lease)
-    where = f"{socket.gethostname()}, process {os.getpid()}"
+    where = f"{socket.gethostname()}, process {os.getpid()}" + (f", worker of site {site}" if site else "")
     me = Registration(_name(state), new_id(), where, serves)
     # Loaded here only: a journal in a file needs no driver of PostgreSQL.
     signals = import_module("controller.journal.signals").PostgresSignals(place, lease_s / 3)
@@ -159,11 +173,12 @@ def _name(state: Path) -> str:
     return file.read_text().strip()
 
 
-def _log_defect(target: str) -> None:
+def log_defect(target: str) -> None:
     """Called where the exception is at hand; its text may hold anything and goes to the log only (I28)."""
     _log.exception("defect of an engine", target=target)
 
 
-def _bounds(settings: Settings) -> Bounds:
+def bounds_of(settings: Settings) -> Bounds:
+    """How much a run does at once here, and how long it waits."""
     r = settings.reconcile
     return Bounds(r.in_flight, float(r.step_timeout), float(r.health_timeout))

@@ -69,6 +69,7 @@ class TargetSettings(BaseModel):
 
     engine: Literal["docker", "kubernetes", "proxmox", "simulation"]
     read_only: bool = False
+    worker: Name | None = None  # the site whose worker reaches it; None: this process does
 
 
 class OfferedTarget(TargetSettings):
@@ -160,6 +161,15 @@ class KeepSettings(Strict):
     runs: Annotated[int, Field(ge=1, le=100_000)] = 100  # newest of each scope, however old
 
 
+class TlsSettings(Strict):
+    """Paths of PEM files: who may be the server, and who we are to it."""
+
+    ca: str | None = None  # None: what this machine trusts
+    cert: str | None = None
+    key: str | None = None
+    server_name: str | None = None  # where the certificate names another host than `address`
+
+
 class TemporalSettings(Strict):
     """The server that keeps where each run is. A worker that is silent for `heartbeat_timeout` has lost its work."""
 
@@ -167,6 +177,7 @@ class TemporalSettings(Strict):
     namespace: Annotated[str, Field(min_length=1)] = "default"
     task_queue: Annotated[str, Field(min_length=1)] = "alma"
     heartbeat_timeout: Seconds = 10
+    tls: TlsSettings | None = None
 
 
 class ExecutorSettings(Strict):
@@ -334,8 +345,9 @@ def _cross_check(settings: Settings, file: str) -> None:
     """What one part says of another."""
     names = [r.name for r in settings.repositories]
     problems = [f"repositories: {n} is there twice" for n in sorted({n for n in names if names.count(n) > 1})]
+    problems += _worker_problems(settings)
     for repository, allow in settings.allow.items():
-        if repository not in names:
+        if names and repository not in names:  # a worker knows no repository, only what each may use
             problems.append(f"allow.{repository}: no such repository; known: {', '.join(names) or 'none'}")
         problems += [
             f"allow.{repository}.targets: no target {t}; known: {', '.join(settings.targets) or 'none'}"
@@ -345,6 +357,20 @@ def _cross_check(settings: Settings, file: str) -> None:
     problems += [f"roles.{r}: no such repository" for r in settings.roles if r not in names]
     if problems:
         raise InvalidInput([Problem(Place(file), p) for p in problems])
+
+
+def _worker_problems(settings: Settings) -> Iterator[str]:
+    """A target that a worker reaches is known here by its engine alone: its address and its credentials stand there."""
+    for name, target in settings.targets.items():
+        if target.worker is None:
+            continue
+        if target.model_extra:
+            keys = ", ".join(sorted(target.model_extra))
+            yield f"targets.{name}.{keys}: stands in the configuration of the worker of site {target.worker}, not here"
+        if settings.executor.temporal is None:
+            yield f"targets.{name}.worker: needs executor: {{temporal: …}}, through which the worker is asked"
+        if not (settings.journal or "").startswith("postgres"):
+            yield f"targets.{name}.worker: needs journal: postgresql://…, which the worker writes to as well"
 
 
 def _origins(

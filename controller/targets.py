@@ -11,8 +11,9 @@ import secrets as entropy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
 from controller.errors import AlmaError, InvalidInput
@@ -162,7 +163,13 @@ def open_targets(
     own = resolve_own(settings, environment)
     known.learn([*own.values(), *_passwords(settings)])
 
+    far = _far(settings, name, key)
+
     def opened(target: str) -> Engine:
+        site = settings.targets[target].worker
+        if site is not None and far is not None:
+            engine: Engine = far.engine(target, settings.targets[target].engine, site)
+            return engine
         return load_engine(settings.targets[target].engine).open(
             Binding(
                 install=name,
@@ -183,6 +190,23 @@ def open_targets(
     observer = Observer(engines, engine_of, buckets, measures, clock, on_defect)
     planning = Planning(name, engines, engine_of, kinds_of(engine_of.values()), observer, known, _today(clock))
     return Targets(name, engines, engine_of, settings.offered(), planning, known, key, redact)
+
+
+def _far(settings: Settings, install: str, key: Key) -> Any:
+    """What asks the workers of sites, where the configuration has any."""
+    if settings.executor.temporal is None or not any(t.worker for t in settings.targets.values()):
+        return None
+    # Its library is loaded only where it is configured: no other command should wait for it.
+    return import_module("controller.temporal.far_engine").Sites(settings.executor.temporal, install, key)
+
+
+def site_queues(settings: Settings, install: str) -> Mapping[str, str]:
+    """Target that a worker reaches → the task queue of its site."""
+    sites = {name: target.worker for name, target in settings.targets.items() if target.worker}
+    if settings.executor.temporal is None or not sites:
+        return {}
+    queue_of = import_module("controller.temporal.connection").site_queue
+    return {name: queue_of(settings.executor.temporal, install, site) for name, site in sites.items()}
 
 
 def _passwords(settings: Settings) -> Iterator[str]:
@@ -228,7 +252,7 @@ def _own_value(store: SecretStore, ref: str, environment: Mapping[str, str]) -> 
 
 def _config(settings: Settings, target: str, own: Mapping[str, str]) -> dict[str, object]:
     """The target's entry with its own secrets resolved."""
-    entry = settings.targets[target].model_dump()
+    entry = settings.targets[target].model_dump(exclude={"worker"})
     return {k: own.get(v, v) if isinstance(v, str) and v.startswith(_SECRET_SCHEMES) else v for k, v in entry.items()}
 
 

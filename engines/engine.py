@@ -189,11 +189,11 @@ class Engine(Protocol):
         previews to no step."""
         ...
 
-    def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
-        """Pure. One Effect per part of `scope` of this install that a run left on the target (`Part.STAGED`,
-        `Part.KEPT`); asked only while no run of the scope is open. A staged part goes: `destroy` of its own key,
-        disruption none. A kept part gets its name back and runs again, the same uid, where nothing stands in its
-        place: `create` of the object's key. Any other kept part: an Effect without steps, whose reason says what a
+    async def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
+        """Arithmetic on `seen`. One Effect per part of `scope` of this install that a run left on the target
+        (`Part.STAGED`, `Part.KEPT`); asked only while no run of the scope is open. A staged part goes: `destroy` of its
+        own key, disruption none. A kept part gets its name back and runs again, the same uid, where nothing stands in
+        its place: `create` of the object's key. Any other kept part: an Effect without steps, whose reason says what a
         person must look at and remove. An engine that makes no parts returns nothing."""
         ...
 

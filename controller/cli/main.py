@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("controller.cli.demo:demo", "The whole story, told and checked step by step."),
     "init": ("controller.cli.init:init", "Write alma.yaml, alma-server.yaml and a first blueprint."),
     "serve": ("controller.cli.serve:serve", "The controller: loop, webhooks, metrics."),
+    "worker": ("controller.cli.worker:worker", "Beside a site that the controller has no route to."),
     "validate": ("controller.cli.plan:validate", "Every mistake as FILE:LINE:COL."),
     "plan": ("controller.cli.plan:plan", "Desired against live: what would change."),
     "deploy": ("controller.cli.deploy:deploy", "Plan, ask, apply, verify; undo on failure."),

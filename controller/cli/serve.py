@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 from collections.abc import Generator, Mapping
 from contextlib import AsyncExitStack
@@ -15,7 +14,8 @@ import click
 import uvicorn
 from starlette.applications import Starlette
 
-from controller.cli.session import blocking, settings_of, state_of
+from controller.cli.session import blocking, settings_of, state_of, stop_on_signals
+from controller.cli.target_report import report_targets
 from controller.errors import AlmaError, InvalidInput
 from controller.install import Install, open_install
 from controller.runtime.clock import SystemClock
@@ -27,7 +27,6 @@ from controller.web.app import metrics_app, web_app
 from controller.web.socket import serve_socket
 from controller.web.webhooks import WebhookIntake
 from controller.wiring import Controller, build_controller
-from engines.engine import EngineError
 
 
 @click.command()
@@ -45,7 +44,7 @@ def serve(ctx: click.Context, observe: bool) -> int:
 async def _serve(settings: Settings, state: Path, observe: bool, configured: bool) -> int:
     """Again from the start whenever other controllers took this one for dead: nothing it remembers counts then."""
     asked = asyncio.Event()
-    _stop_on_signals(asked)
+    stop_on_signals(asked)
     while await _serve_once(settings, state, observe, configured, asked) and not asked.is_set():
         click.echo("begins anew: other controllers took this one for dead and may hold its scopes", err=True)
     return 0
@@ -128,12 +127,6 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-
-
 async def _not_ready(install: Install) -> Mapping[str, str]:
     """Every repository was looked at once, and the journal takes records."""
     missing = {} if install.journal.writable else {"journal": "damaged or closed"}
@@ -162,11 +155,4 @@ async def report(controller: Controller) -> None:
                 click.echo(f"broad   forge {name}: {right}")
         except AlmaError as e:
             click.echo(f"missing forge {name}: {e}" + (f" → {e.hint}" if e.hint else ""))
-    for target, engine in controller.install.engines.items():
-        try:
-            about = await engine.about()
-            click.echo(f"ok      target {target} ({controller.install.engine_of[target]}): {about.version}")
-            for right in about.missing:
-                click.echo(f"missing target {target}: {right}")
-        except EngineError as e:
-            click.echo(f"missing target {target}: {e}")
+    await report_targets(controller.install)

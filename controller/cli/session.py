@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import signal
 import socket
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -37,6 +38,13 @@ class Told(AlmaError):
     def __init__(self, message: str, hint: str, exit_code: int) -> None:
         super().__init__(message, hint=hint)
         self.exit_code = exit_code
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """SIGINT and SIGTERM ask the process to end well."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
 
 
 class Unmeasured:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Executable, Table, bindparam, delete, insert
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.errors import AlmaError
 from controller.journal.chain import Json, canonical, text_digest
-from controller.journal.failure import StaleStream
-from controller.journal.projections import ONLY_DOCUMENTS, SEALED_OP, Document, Draft, Entry, Recorded
+from controller.journal.failure import NotHeld, StaleStream
+from controller.journal.projections import ONLY_DOCUMENTS, SEALED_OP, Document, Draft, Entry, OnlyWhile, Recorded
 from controller.journal.tables import DOCUMENTS, RECORDS, SEALED, TOUCHED
 
 
@@ -27,6 +27,7 @@ class Request:
     documents: list[tuple[str, str, str | None]]
     sealed: Mapping[str, str | None]  # None erases
     expect: int | None
+    only_while: OnlyWhile | None
     bodies: list[Mapping[str, Json]]
     answer: asyncio.Future[tuple[Recorded, ...]] = field(repr=False)
 
@@ -38,6 +39,7 @@ class Request:
         documents: Sequence[Document],
         expect: int | None,
         sealed: Mapping[str, str | None],
+        only_while: OnlyWhile | None = None,
     ) -> Request:
         """A request of the running loop. Raises TypeError for a body that is not JSON."""
         listed = list(entries) or [Entry(ONLY_DOCUMENTS, {})]
@@ -47,13 +49,20 @@ class Request:
             [(d.kind, d.key, None if d.body is None else canonical(d.body)) for d in (*documents, *_digests(sealed))],
             dict(sealed),
             expect,
+            only_while,
             [e.body for e in listed],
             asyncio.get_running_loop().create_future(),
         )
 
 
-def drafted(request: Request, draft: Draft, at: str) -> tuple[Recorded, ...] | StaleStream:
+Answer: TypeAlias = tuple[Recorded, ...] | StaleStream | NotHeld
+
+
+def drafted(request: Request, draft: Draft, at: str) -> Answer:
     """Put a request's rows into the draft; an outdated one leaves the draft as it is."""
+    held = request.only_while
+    if held is not None and draft.digest(held.kind, held.key) != held.digest:
+        return NotHeld(held.key)
     version = draft.version(request.stream)
     if request.expect is not None and request.expect != version:
         return StaleStream(request.stream, request.expect, version)
@@ -64,11 +73,11 @@ def drafted(request: Request, draft: Draft, at: str) -> tuple[Recorded, ...] | S
     )
 
 
-def tell(request: Request, answer: tuple[Recorded, ...] | StaleStream) -> None:
+def tell(request: Request, answer: Answer) -> None:
     """Wake the caller; one that was cancelled meanwhile is not there any more."""
     if request.answer.done():
         return
-    if isinstance(answer, StaleStream):
+    if isinstance(answer, Exception):
         request.answer.set_exception(answer)
     else:
         request.answer.set_result(answer)

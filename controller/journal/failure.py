@@ -60,6 +60,17 @@ class Evicted(AlmaError):
         )
 
 
+class NotHeld(AlmaError):
+    """The lease under which this was to be written is another's by now, or has another epoch: nothing was written
+    (I14)."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__(
+            f"{unit} is not held any more as it was when this work was given out",
+            hint="nothing was written; who holds it now goes on",
+        )
+
+
 class StaleStream(AlmaError):
     """Somebody wrote to the stream since it was read. Read it again, then decide again."""
 

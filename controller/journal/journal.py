@@ -17,13 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from controller.errors import AlmaError
 from controller.journal.anchor import AnchorFile, Head
 from controller.journal.chain import ChainReport, Json, Row, canonical, document_digest, text_digest
-from controller.journal.commit import Request, drafted, fail, tell, write
+from controller.journal.commit import Answer, Request, drafted, fail, tell, write
 from controller.journal.database import Database, database_at, migrate
 from controller.journal.examine import catch_up, examine, rows_after, standing_of
-from controller.journal.failure import Evicted, JournalDamaged, JournalUnavailable, StaleStream
+from controller.journal.failure import Evicted, JournalDamaged, JournalUnavailable
 from controller.journal.lock import FileLock
 from controller.journal.place import FilePlace, Place, place_of
-from controller.journal.projections import SEALED_OP, Document, Draft, Entry, Recorded, Standing
+from controller.journal.projections import SEALED_OP, Document, Draft, Entry, OnlyWhile, Recorded, Standing
 from controller.journal.tables import DOCUMENTS, RECORDS, SEALED
 
 __all__ = ["ChainReport", "Document", "Entry", "Journal", "Recorded"]
@@ -117,15 +117,17 @@ class Journal:
         documents: Sequence[Document] = (),
         expect: int | None = None,
         sealed: Mapping[str, str] | None = None,
+        only_while: OnlyWhile | None = None,
     ) -> tuple[Recorded, ...]:
         """Add entries to a stream, set documents and keep sealed blobs (op → blob), all in one commit that is on the
         disk on return. Callers at the same time share commits. Documents alone leave one record of their own.
 
-        `expect` is the stream's version as the caller knows it (0: no such stream). Raises StaleStream, TypeError for
+        `expect` is the stream's version as the caller knows it (0: no such stream). Raises StaleStream, NotHeld where
+        `only_while` is not so in the very transaction, TypeError for
         a body that is not JSON, JournalUnavailable or JournalDamaged; then nothing of it was written. A caller that
         is cancelled while waiting does not know.
         """
-        return await self._put(Request.of(stream, entries, documents, expect, sealed or {}))
+        return await self._put(Request.of(stream, entries, documents, expect, sealed or {}, only_while))
 
     async def read(self, stream: str, after: int = 0) -> tuple[Recorded, ...]:
         """The records of a stream with a version above `after`, in order. Raises JournalDamaged when one of them is
@@ -324,7 +326,7 @@ class Journal:
         for request, answer in zip(batch, answers, strict=True):
             tell(request, answer)
 
-    async def _store(self, batch: Sequence[Request]) -> list[tuple[Recorded, ...] | StaleStream]:
+    async def _store(self, batch: Sequence[Request]) -> list[Answer]:
         """One commit of all that is not stale."""
         at = self._now().astimezone(UTC).isoformat(timespec="milliseconds")
         draft, answers = None, []

@@ -49,6 +49,19 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class OnlyWhile:
+    """A commit is made only while this document is exactly this: the lease under which its caller works (I14)."""
+
+    kind: str
+    key: str
+    body: Mapping[str, Json]
+
+    @property
+    def digest(self) -> bytes:
+        return document_digest(self.kind, self.key, canonical(self.body))
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """A document ready to be stored: canonical text and its digest; None deletes."""
 
@@ -111,6 +124,10 @@ class Draft:
     def version(self, stream: str) -> int:
         return self.streams.get(stream) or self._standing.version(stream)
 
+    def digest(self, kind: str, key: str) -> bytes | None:
+        held = self.documents.get((kind, key))
+        return held.digest if held else self._standing.digest(kind, key)
+
     def add(
         self, stream: str, entries: Sequence[tuple[str, str]], documents: Sequence[tuple[str, str, str | None]], at: str
     ) -> list[Row]:
@@ -131,8 +148,7 @@ class Draft:
         return row
 
     def _set(self, kind: str, key: str, body: str | None) -> None:
-        held = self.documents.get((kind, key))
-        before = held.digest if held else self._standing.digest(kind, key)
+        before = self.digest(kind, key)
         after = None if body is None else document_digest(kind, key, body)
         self.total = moved(self.total, before, after)
         self.documents[kind, key] = Written(body, after)

@@ -151,11 +151,13 @@ class SharedLeases:
 
     async def release(self, unit: str) -> None:
         """Let another controller have it; for units with nothing under way."""
-        del self._epochs[unit]
-        await self._journal.append(
-            f"lease:{unit}", [Entry("lease.released", {"unit": unit, "controller": self.me.name})],
-            [Document(LEASE, unit, None)],
-        )  # fmt: skip
+        epoch = self._epochs.pop(unit)
+        entry = Entry("lease.released", {"unit": unit, "controller": self.me.name})
+        try:
+            await self._journal.append(f"lease:{unit}", [entry], [Document(LEASE, unit, None)])
+        except JournalUnavailable:
+            self._epochs[unit] = epoch  # still ours, as far as anybody knows
+            raise
 
     # --- the others ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from controller.plan.resource import ObjectKey
@@ -37,7 +38,15 @@ class Legs:
 
     async def drain(self) -> None:
         """Nothing is in flight: find out about each open intent, then turn round."""
+        await self.look_up()
+        await self._live.emit(Drained())
+
+    async def look_up(self, targets: Collection[str] | None = None) -> None:
+        """Find out about each open intent, of these targets or of all."""
+        works = self._live.state.works
         for ref in open_intents(self._live.state):
+            if targets is not None and works[ref.work].change.target not in targets:
+                continue
             step = self._live.step(ref)
             try:
                 await self._steps.look_up(ref, step)
@@ -46,7 +55,6 @@ class Legs:
                 await self._live.emit(
                     Acted(ref, Receipt(self._live.op(ref, step), ReceiptState.VANISHED, message=str(e)))
                 )
-        await self._live.emit(Drained())
 
     async def _carry_out(self, leg: Leg) -> bool:
         """True when the leg is over, False when it stopped between two steps: for a failure elsewhere, or to rest."""

@@ -69,7 +69,11 @@ class Means:
 
 
 class LiveRun:
-    """State and surroundings of one run. `moved` is set after each event."""
+    """State and surroundings of one run. `moved` is set after each event.
+
+    Other processes may write events of the same run, beside targets that are not reached from here: the state is that
+    of the journal, in the journal's order.
+    """
 
     def __init__(self, means: Means, fence: Fence, hooks: Hooks) -> None:
         self._engines, self._log, self.sealer, self.clock = means.engines, means.log, means.sealer, means.clock
@@ -78,6 +82,7 @@ class LiveRun:
         self.resting = False  # this process ends: no step begins any more
         self.events: list[Event] = []  # all that are durable, in their order
         self._state: RunState | None = None
+        self._version = 0  # of the run's stream, up to which the state is known
         self._writing = asyncio.Lock()
         self._waiting: list[tuple[Event, asyncio.Future[None]]] = []
 
@@ -92,12 +97,29 @@ class LiveRun:
 
     async def recall(self, begun: Begun) -> None:
         """Begin, or come to where an earlier process left the run."""
-        events = await self._log.read(begun.run)
-        if not events:
+        if not await self.known(begun.run):
             await self._log.append(begun.run, [begun])
-            events = (begun,)
-        self._state, self.events = replayed(events), list(events)
-        self.hooks.progressed(self.state, events)
+            await self.known(begun.run)
+
+    async def known(self, run: str) -> bool:
+        """Come to where the journal has the run; False where it does not know it."""
+        events, self._version = await self._log.since(run, 0)
+        if events:
+            self._state, self.events = replayed(events), list(events)
+            self.hooks.progressed(self.state, events)
+        return bool(events)
+
+    async def catch_up(self) -> None:
+        """Take in what other processes wrote of this run."""
+        # Shielded: a read of the database that is cut off in the middle costs its connection.
+        await asyncio.shield(asyncio.ensure_future(self._catch_up()))
+
+    async def _catch_up(self) -> None:
+        async with self._writing:
+            events, version = await self._log.since(self.state.run, self._version)
+            self._take(events, version)
+        if events:
+            self.moved.set()
 
     async def emit(self, event: Event) -> None:
         """Durable first, then known. Callers at the same time share one commit."""
@@ -117,19 +139,28 @@ class LiveRun:
     async def _write(self, batch: Sequence[tuple[Event, asyncio.Future[None]]]) -> None:
         events = [event for event, _ in batch]
         try:
-            await self._log.append(self.state.run, events)
+            versions = await self._log.append(self.state.run, events)
+            if versions.start == self._version + 1:
+                self._take(events, versions[-1])
+            else:  # others wrote before us, and their events come first
+                self._take(*await self._log.since(self.state.run, self._version))
         except BaseException as e:
             for _, heard in batch:
                 if not heard.done():
                     heard.set_exception(e if isinstance(e, Exception) else LeaseLost("stopped while writing"))
                     heard.exception()  # who called for this write hears of it from the write itself
             raise
-        for event, heard in batch:
-            self._state, _ = advance(self.state, event)
-            self.events.append(event)
+        for _, heard in batch:
             if not heard.done():
                 heard.set_result(None)
-        self.hooks.progressed(self.state, events)
+
+    def _take(self, events: Sequence[Event], version: int) -> None:
+        for event in events:
+            self._state, _ = advance(self.state, event)
+            self.events.append(event)
+        self._version = version
+        if events:
+            self.hooks.progressed(self.state, events)
 
     async def bounded(self, call: Awaitable[T]) -> T:
         """No call holds a run for ever. Real time, not the clock's: this is about a socket, not about the plan."""

@@ -128,7 +128,7 @@ class Loop:
                 worker.cancel()
         _, late = await asyncio.wait(workers, timeout=_GRACE_S)
         for worker in late:
-            worker.cancel()
+            worker.cancel()  # a run that waits for a step or a site goes on at the next start
         for result in await asyncio.gather(*workers, return_exceptions=True):
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result

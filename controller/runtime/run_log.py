@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.journal.journal import Journal
-from controller.journal.projections import Document, Entry
+from controller.journal.projections import Document, Entry, OnlyWhile
 from controller.plan.codec import from_json, to_json
 from controller.runtime.run import EVENTS, KIND_OF, Event, Intended
 
@@ -19,25 +19,32 @@ def stream_of(run: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunLog:
-    """Append and read the events of runs."""
+    """Append and read the events of runs. `only_while`: the lease without which nothing is appended."""
 
     journal: Journal
+    only_while: OnlyWhile | None = None
 
     async def append(
         self, run: str, events: Sequence[Event], documents: Sequence[Document] = (), about: Sequence[Entry] = ()
-    ) -> None:
+    ) -> range:
         """One durable commit (fsync done) of all `events` (I8), after the entries `about` the records among
-        `documents`."""
+        `documents`; the versions of the stream that they got."""
         sealed: dict[str, str] = {}
         entries = list(about)
         for event in events:
             entries.append(Entry(KIND_OF[type(event)], _stash(to_json(event), _stash_name(run, event), sealed)))
-        await self.journal.append(stream_of(run), entries, documents, sealed=sealed)
+        rows = await self.journal.append(stream_of(run), entries, documents, sealed=sealed, only_while=self.only_while)
+        return range(rows[0].version, rows[-1].version + 1)
 
     async def read(self, run: str) -> tuple[Event, ...]:
         """All events of `run`, sealed priors put back. Empty when it never began."""
-        rows = await self.journal.read(stream_of(run))
-        return tuple([await self._event(row.kind, row.body) for row in rows if row.kind in EVENTS])
+        return (await self.since(run, 0))[0]
+
+    async def since(self, run: str, version: int) -> tuple[tuple[Event, ...], int]:
+        """The events of `run` after a version of its stream, and the version to ask after next."""
+        rows = await self.journal.read(stream_of(run), version)
+        events = tuple([await self._event(row.kind, row.body) for row in rows if row.kind in EVENTS])
+        return events, rows[-1].version if rows else version
 
     async def forget_priors(self, run: str) -> None:
         """Erase the sealed priors of a run that no undo can need any more."""

@@ -17,6 +17,7 @@ from controller.plan.sweep import sweep_plan
 from controller.runtime.drift import HealBudget
 from controller.runtime.planning import Planned, Planning, Wanted
 from controller.runtime.records import ScopeRecord
+from engines.engine import EngineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Sweeping:
         """The plan that ends what is left of earlier runs of the scope. To be asked only while none of its runs is
         open. Where there is no plan, leftovers may be why, so the targets are read for them. None: nobody can say."""
         if isinstance(planned, Planned):
-            return self._of(planned.graph.scope, planned.plan.revision, planned.snapshots)
+            return await self._of(planned.graph.scope, planned.plan.revision, planned.snapshots)
         if wanted is None:
             return None
         targets = {t: () for per_engine in wanted.targets.values() for t in per_engine}
@@ -40,11 +41,14 @@ class Sweeping:
             snapshots = await self.planning.read(DesiredGraph(wanted.scope, (), targets))
         except Unreachable:
             return None
-        return self._of(wanted.scope, wanted.revision, snapshots)
+        return await self._of(wanted.scope, wanted.revision, snapshots)
 
-    def _of(self, scope: str, revision: str, snapshots: Mapping[str, Snapshot]) -> Plan:
+    async def _of(self, scope: str, revision: str, snapshots: Mapping[str, Snapshot]) -> Plan | None:
         engines = self.planning.engines
-        effects = {t: engines[t].sweep(s, scope) for t, s in snapshots.items() if t not in self.read_only}
+        try:
+            effects = {t: await engines[t].sweep(s, scope) for t, s in snapshots.items() if t not in self.read_only}
+        except EngineError:
+            return None
         return sweep_plan(scope, revision, snapshots, effects)
 
     def may(self, record: ScopeRecord, left: Plan, known: bool) -> bool:

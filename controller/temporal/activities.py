@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from temporalio import activity
@@ -17,7 +18,7 @@ from controller.runtime.run import Cancelled, Leg, Superseded
 from controller.runtime.run_log import RunLog
 from controller.runtime.run_machine import replayed
 from controller.runtime.run_turn import may_be_superseded
-from controller.temporal.messages import Request, Told, events_said, leg_heard
+from controller.temporal.messages import Held, Request, Told, events_said, leg_heard
 from controller.temporal.workflow import BEGIN, CANCEL, CARRY, DRAIN, LOOK, SUPERSEDE
 
 _BEATS = 3  # within the time after which silence counts as death
@@ -50,8 +51,10 @@ class Owned:
 class Activities:
     """What a worker of this process offers."""
 
-    def __init__(self, log: RunLog) -> None:
-        self._log = log
+    def __init__(self, log: RunLog, controller: str = "") -> None:
+        """`controller`: where workers beside targets write to the same runs, the name under which this process holds
+        its leases."""
+        self._log, self._controller = log, controller
         self._owned: dict[str, Owned] = {}
 
     @asynccontextmanager
@@ -102,7 +105,7 @@ class Activities:
             newer.append(await run.live.hooks.newer(run.live.state))
 
         told = await self._told(request, look)
-        return Told(told.start, told.events, newer[0])
+        return replace(told, newer=newer[0])
 
     @activity.defn(name=SUPERSEDE)
     async def supersede(self, request: Request) -> Told:
@@ -118,16 +121,21 @@ class Activities:
         run = self._owned.get(request.run)
         if run is None:
             return await self._told_by_journal(request)
-        beating = asyncio.create_task(_beat())
         try:
-            await work(run)
+            async with beating():
+                if self._controller:
+                    await run.live.catch_up()
+                await work(run)
         except Exception as e:
             # Its text may hold anything and stays here (I28); whoever waits for the run raises it.
             run.broke = e
             raise ApplicationError(type(e).__name__, type=type(e).__name__, non_retryable=True) from None
-        finally:
-            beating.cancel()
-        return Told(request.seen, events_said(run.live.events[request.seen :]))
+        return Told(request.seen, events_said(run.live.events[request.seen :]), held=self._held(run.live))
+
+    def _held(self, live: LiveRun) -> Held | None:
+        if not self._controller:
+            return None
+        return Held(live.state.plan.scope, self._controller, live.fence.epoch)
 
     async def _told_by_journal(self, request: Request) -> Told:
         """A run that ended while its last answer was lost is told to its end. Another is asked for again soon: its
@@ -146,6 +154,16 @@ async def _drained(run: Owned) -> None:
     """An answer that was lost does not turn the run round a second time."""
     if run.live.state.draining:
         await run.legs.drain()
+
+
+@asynccontextmanager
+async def beating() -> AsyncIterator[None]:
+    """While inside, the server is told that this activity's worker lives."""
+    task = asyncio.create_task(_beat())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def _beat() -> None:

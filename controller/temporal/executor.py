@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from controller.runtime.live_run import Hooks, LiveRun, Means
 from controller.runtime.run import Begun, RunState
 from controller.settings import TemporalSettings
 from controller.temporal.activities import Activities, Owned
+from controller.temporal.connection import ServerAway, connected
 from controller.temporal.messages import Order
 from controller.temporal.workflow import RunWorkflow
 
@@ -29,16 +30,22 @@ _AGAIN_S = 10.0  # at most this long until the server is tried again
 Handle = WorkflowHandle[RunWorkflow, str]
 
 
-class ServerAway(Exception):
-    """The server cannot be reached, or not as it is configured here."""
-
-
 class TemporalExecutor:
     """Carries runs out as workflows. While the server is away, runs wait; none is lost, for the journal has them."""
 
-    def __init__(self, means: Means, where: TemporalSettings, install: str) -> None:
+    def __init__(
+        self,
+        means: Means,
+        where: TemporalSettings,
+        install: str,
+        queues: Mapping[str, str] | None = None,
+        controller: str = "",
+    ) -> None:
+        """`queues`: where the legs of targets go that this process does not reach, by target; `controller`: under
+        which name it holds its leases."""
         self._means, self._where, self._install = means, where, install
-        self._activities = Activities(means.log)
+        self._queues = dict(queues or {})
+        self._activities = Activities(means.log, controller if self._queues else "")
         self._client: Client | None = None
         self._worker: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -51,6 +58,8 @@ class TemporalExecutor:
         async with self._activities.owning(live) as owned:
             while live.going:
                 await self._patiently(lambda: self._carried(owned))
+                if self._queues:
+                    await live.catch_up()
         return live.state
 
     def cancel(self, run: str, by: str) -> bool:
@@ -79,7 +88,7 @@ class TemporalExecutor:
         state = owned.live.state
         handle: Handle = await (await self._served()).start_workflow(
             RunWorkflow.run,
-            Order(state.run, self._means.bounds.in_flight, float(self._where.heartbeat_timeout)),
+            Order(state.run, self._means.bounds.in_flight, float(self._where.heartbeat_timeout), queues=self._queues),
             id=self._id(state.run),
             task_queue=self._where.task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -122,10 +131,7 @@ class TemporalExecutor:
         """The connection; with it a worker takes work. Raises ServerAway."""
         async with self._starting:
             if self._client is None:
-                try:
-                    self._client = await Client.connect(self._where.address, namespace=self._where.namespace)
-                except RuntimeError as e:  # the library's word for a server it cannot reach
-                    raise ServerAway(str(e)) from e
+                self._client = await connected(self._where)
             if self._worker is None or self._worker.done():
                 self._worker = asyncio.create_task(self._work(self._client), name="temporal worker")
         return self._client

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from controller.plan.codec import from_json, to_json
@@ -21,16 +21,28 @@ class Order:
     in_flight: int  # legs at once
     heartbeat_s: float  # an activity that is silent for so long has lost its worker
     cancel: str | None = None  # asked for before this history began
+    queues: dict[str, str] = field(default_factory=dict)  # target that a worker beside it reaches → its task queue
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The lease of the run's scope, as its holder told of it: a worker writes nothing once it is another (I14)."""
+
+    scope: str
+    controller: str
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One activity. `seen` counts the events the workflow knows; `leg` and `by` are for those that need one."""
+    """One activity. `seen` counts the events the workflow knows; `leg` and `by` are for those that need one, `held` for
+    those that a worker beside a target carries out."""
 
     run: str
     seen: int
     leg: tuple[str, int] | None = None
     by: str = ""
+    held: Held | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,7 @@ class Told:
     start: int
     events: tuple[dict[str, Json], ...]
     newer: str | None = None
+    held: Held | None = None
 
 
 def leg_said(leg: Leg) -> tuple[str, int]:

@@ -10,14 +10,19 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from controller.runtime.run import Leg, RunState
-from controller.runtime.run_machine import advance
+from controller.runtime.run_machine import advance, open_intents
 from controller.runtime.run_turn import Asks, Carry, Drain, LookForNewer, TurnBack, may_be_superseded, next_turn
-from controller.temporal.messages import Order, Request, Told, event_heard, leg_said
+from controller.temporal.messages import Held, Order, Request, Told, event_heard, leg_said
 
 RUN = "alma-run"
 BEGIN, CARRY, DRAIN, CANCEL, LOOK, SUPERSEDE = "begin", "carry", "drain", "cancel", "look", "supersede"
+# What a worker beside a target offers. The number is that of what it is told and tells: one of another version lets it
+# be, and the server offers it to the next.
+CARRY_THERE, LOOK_UP_THERE = "carry-there-1", "look-up-there-1"
+NOT_HELD = "NotHeld"  # type of the error of a worker that was told of a lease which is another's by now
 
 # Each activity may be told twice; it is carried out once, because it looks into the journal first.
 _AGAIN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10))
@@ -34,6 +39,7 @@ class RunWorkflow:
         self._state: RunState | None = None
         self._seen = 0
         self._asks = Asks()
+        self._held: Held | None = None
         self._under_way: dict[Leg, asyncio.Task[None]] = {}
         self._moved = False
 
@@ -83,7 +89,7 @@ class RunWorkflow:
     async def _turn(self) -> None:
         match next_turn(self.state, self._under_way, self._asks):
             case Drain():
-                await self._ask(DRAIN)
+                await self._drain()
             case TurnBack(by):
                 self._asks = replace(self._asks, cancel=None)
                 await self._ask(CANCEL, by=by)
@@ -121,12 +127,43 @@ class RunWorkflow:
         await self._ask(SUPERSEDE, by=told.newer)
 
     async def _carry(self, leg: Leg) -> None:
-        await self._ask(CARRY, leg=leg)
+        queue = self._queue(leg.work)
+        if queue is None:
+            await self._ask(CARRY, leg=leg)
+        else:
+            await self._ask_there(queue, CARRY_THERE, leg)
 
-    async def _ask(self, activity: str, leg: Leg | None = None, by: str = "") -> Told:
+    async def _drain(self) -> None:
+        """First where the targets are, then the rest."""
+        queues = {self._queue(ref.work) for ref in open_intents(self.state)}
+        for queue in sorted(q for q in queues if q is not None):
+            await self._ask_there(queue, LOOK_UP_THERE)
+        await self._ask(DRAIN)
+
+    def _queue(self, work: int) -> str | None:
+        return self._order.queues.get(self.state.works[work].change.target)
+
+    async def _ask_there(self, queue: str, activity: str, leg: Leg | None = None) -> None:
+        """Of a worker beside a target; afterwards whoever holds the scope takes in what came of it. Where the lease has
+        moved on meanwhile, its new holder tells it, and the worker is asked once more."""
+        while True:
+            try:
+                await self._ask(activity, leg, queue=queue)
+            except ActivityError as e:
+                if not (isinstance(e.cause, ApplicationError) and e.cause.type == NOT_HELD):
+                    raise
+                await workflow.sleep(1)
+                await self._ask(BEGIN)
+            else:
+                await self._ask(BEGIN)
+                return
+
+    async def _ask(self, activity: str, leg: Leg | None = None, by: str = "", queue: str | None = None) -> Told:
+        held = self._held if queue else None
         told: Told = await workflow.execute_activity(
             activity,
-            Request(self._order.run, self._seen, leg_said(leg) if leg else None, by),
+            Request(self._order.run, self._seen, leg_said(leg) if leg else None, by, held),
+            task_queue=queue,
             result_type=Told,
             start_to_close_timeout=_LONGEST,
             heartbeat_timeout=timedelta(seconds=self._order.heartbeat_s),
@@ -139,6 +176,7 @@ class RunWorkflow:
 
     def _hear(self, told: Told) -> None:
         """Activities end side by side: what one tells may be known from another."""
+        self._held = told.held or self._held
         for said in told.events[self._seen - told.start :]:
             self._state, _ = advance(self._state, event_heard(said))
             self._seen += 1

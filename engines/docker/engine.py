@@ -72,7 +72,7 @@ class DockerEngine:
         sources = await resolve(self._client, preview.images_needed(found), self._binding.registries)
         return preview.effects(found, seen, scope, sources)
 
-    def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
+    async def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
         """Pure."""
         return sweep(seen, scope, self._binding.install)
 

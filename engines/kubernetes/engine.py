@@ -68,7 +68,7 @@ class KubernetesEngine:
         home = await self._client.namespace()
         return await Preview(self._trial, home, self._install).effects(wanted, seen, scope)
 
-    def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
+    async def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
         """Nothing: a run leaves no parts on a cluster, where two objects of one name cannot stand side by side."""
         return ()
 

@@ -85,7 +85,7 @@ class ProxmoxEngine:
         read = await self._reader.firewall(await self._reader.read(row))
         return replace(match, seen=_walled(match.seen, read.firewall))
 
-    def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
+    async def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
         """Pure. This engine makes no parts: a guest bears its final name from the first request on."""
         return ()
 

@@ -73,7 +73,7 @@ class SimulationEngine:
         await self._meet("preview")
         return effects(wanted, seen, scope, self._binding.install)
 
-    def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
+    async def sweep(self, seen: Snapshot, scope: str) -> tuple[Effect, ...]:
         """See `Engine.sweep`."""
         return sweep(seen, scope, self._binding.install)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.checkout import Checkout, bare_remote
+from tests.e2e.far_site import FarSite
 from tests.e2e.gitea_scene import GiteaScene, People
 from tests.e2e.serving import Alma
 from tests.e2e.sharing import Fleet
@@ -18,6 +19,7 @@ from tests.servers.dockerd import DockerDaemon
 from tests.servers.gitea import GiteaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import free_port
+from tests.servers.temporal import TemporalServer
 
 Serving = Callable[..., Alma]
 # Short, so that what only polling or a timer finds is found within the test.
@@ -82,6 +84,13 @@ def fleet(postgres: PostgresServer, tmp_path: Path) -> Iterator[Fleet]:
         yield Fleet(tmp_path, postgres.empty(), stack)
     if not postgres.answers():
         postgres.start()
+
+
+@pytest.fixture
+def far_site(postgres: PostgresServer, temporal: TemporalServer, tmp_path: Path) -> Iterator[Callable[..., FarSite]]:
+    """`far_site(**world)`: a controller and the worker beside a simulated target; neither is started yet."""
+    with ExitStack() as stack:
+        yield lambda **world: FarSite(tmp_path, postgres.empty(), temporal.address, stack, **world)
 
 
 @pytest.fixture

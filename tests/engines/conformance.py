@@ -343,13 +343,13 @@ class EngineConformance:
             uids = {s.key: s.uid for s in (await stage.look()).objects if s.part is Part.CURRENT}
             await self._left_behind(stage, case.after, cut)
             before = await stage.look()
-            swept = stage.engine.sweep(before, SCOPE)
+            swept = await stage.engine.sweep(before, SCOPE)
             assert {e.uid for e in swept} == {s.uid for s in before.objects if s.part is not Part.CURRENT}
             self._disrupts_no_current_object(swept, before)
             await stage.runner.apply(swept)
             after = await stage.look()
             self._is_swept(swept, before, after, uids)
-            assert not steps_of(stage.engine.sweep(after, SCOPE)), "sweeping again has nothing left to do"
+            assert not steps_of(await stage.engine.sweep(after, SCOPE)), "sweeping again has nothing left to do"
             await stage.bring(case.before)
             report_n(self.row, 1)
 
@@ -383,11 +383,11 @@ class EngineConformance:
     async def test_parts_of_another_scope_or_install_are_not_swept(self, case: Case, stage: Stage) -> None:
         async for swept in self._sweeps(case, stage):
             seen = await stage.look()
-            assert stage.engine.sweep(seen, "another") == ()
+            assert await stage.engine.sweep(seen, "another") == ()
             others = [replace(s, mark=replace(s.mark, install="another") if s.mark else None) for s in seen.objects]
             foreign = [replace(s, mark=None) for s in seen.objects]
-            assert stage.engine.sweep(replace(seen, objects=tuple(others)), SCOPE) == ()
-            assert stage.engine.sweep(replace(seen, objects=tuple(foreign)), SCOPE) == ()
+            assert await stage.engine.sweep(replace(seen, objects=tuple(others)), SCOPE) == ()
+            assert await stage.engine.sweep(replace(seen, objects=tuple(foreign)), SCOPE) == ()
             await stage.runner.apply(swept)
 
     async def _sweeps(self, case: Case, stage: Stage) -> AsyncIterator[tuple[Effect, ...]]:
@@ -396,7 +396,7 @@ class EngineConformance:
         length = len([s for s in steps_of(await stage.effects(case.after)) if s.phase is not Phase.RETIRE])
         for cut in range(1, length + 1):
             await self._left_behind(stage, case.after, cut)
-            swept = stage.engine.sweep(await stage.look(), SCOPE)
+            swept = await stage.engine.sweep(await stage.look(), SCOPE)
             if steps_of(swept):
                 yield swept
             await stage.bring(case.before)

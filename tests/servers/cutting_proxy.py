@@ -1,8 +1,10 @@
-"""A proxy before PostgreSQL that cuts a connection once a COMMIT has gone through, before its answer comes back."""
+"""A proxy before PostgreSQL that cuts a connection once a COMMIT has gone through, before its answer comes back; and,
+while it cuts none, what speaks TLS for a server that does not."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import suppress
 
 from tests.servers.connections import Connections, closed
@@ -11,10 +13,11 @@ _COMMIT = b"COMMIT;\0"  # as the driver sends it: one simple query
 
 
 class CuttingProxy:
-    """Listens on 127.0.0.1:`port`. `cuts` is how many commits from now on lose their answer."""
+    """Listens on 127.0.0.1:`port`, with TLS where it is given. `cuts` is how many commits from now on lose their
+    answer."""
 
-    def __init__(self, behind: int) -> None:
-        self._behind = behind
+    def __init__(self, behind: int, tls: ssl.SSLContext | None = None) -> None:
+        self._behind, self._tls = behind, tls
         self._server: asyncio.Server | None = None
         self._connections = Connections()
         self.cuts = 0
@@ -26,7 +29,7 @@ class CuttingProxy:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
 
     async def close(self) -> None:
         assert self._server is not None, "it was started"

@@ -11,10 +11,11 @@ from sqlalchemy import Engine, create_engine, inspect
 
 from controller.errors import InvalidInput
 from controller.journal import migrations
-from controller.journal.failure import JournalDamaged, JournalTooNew, JournalUnavailable, StaleStream
+from controller.journal.failure import JournalDamaged, JournalTooNew, JournalUnavailable, NotHeld, StaleStream
 from controller.journal.journal import Document, Entry, Journal
 from controller.journal.lock import LockHeld
 from controller.journal.place import SCHEMA, place_of
+from controller.journal.projections import OnlyWhile
 from controller.journal.sqlite import require_durable
 from controller.journal.tables import METADATA
 from tests.controller.journal.clocks import noon
@@ -247,3 +248,20 @@ def test_the_code_knows_the_newest_migration() -> None:
     folder = Path(migrations.__file__).parent / "versions"
     newest = max(p.name for p in folder.glob("r[0-9]*.py"))
     assert newest.startswith(f"r{SCHEMA}_")
+
+
+async def test_a_commit_under_a_lease_that_has_moved_on_is_refused(journal: Journal) -> None:
+    """I14: it is looked at in the very transaction, also behind what shares the commit."""
+    held = OnlyWhile("lease", "prod", {"controller": "one", "epoch": 1})
+    with pytest.raises(NotHeld, match="prod is not held"):
+        await journal.append("run/1", [Entry("run.intent", {})], only_while=held)
+    await journal.append("lease", [], [Document("lease", "prod", {"epoch": 1, "controller": "one"})])
+    await journal.append("run/1", [Entry("run.intent", {})], only_while=held)
+    moved, late = await asyncio.gather(
+        journal.append("lease", [], [Document("lease", "prod", {"controller": "other", "epoch": 2})]),
+        journal.append("run/1", [Entry("run.acted", {})], only_while=held),
+        return_exceptions=True,
+    )
+    assert isinstance(late, NotHeld) and not isinstance(moved, BaseException)
+    assert [r.kind for r in await journal.read("run/1")] == ["run.intent"]
+    assert (await journal.verify()).intact
