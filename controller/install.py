@@ -55,6 +55,7 @@ class Install:
     executor: Executor
     planning: Planning
     secrets: InstallSecrets
+    environment: Mapping[str, str]
     key: Key
     redact: Redactor
     metrics: Metrics
@@ -111,6 +112,7 @@ async def open_install(
         executor=_executor(settings, targets, log, clock, leases),
         planning=targets.planning,
         secrets=targets.secrets,
+        environment=targets.environment,
         key=targets.key,
         redact=targets.redact,
         metrics=metrics,

@@ -1,7 +1,8 @@
 """Secret references → values, right before they are needed (I27). Values never appear in a repr or an error.
 
-A reference is `env:NAME` or `file:/absolute/path`. What a repository may name is server policy (`allow.REPO.secrets`),
-and never what the server itself lives by: `ALMA_*`, and every reference of its own configuration.
+A reference is `env:NAME`, `file:/absolute/path` or `sops:PATH#KEY`, a file of the repository itself. What a repository
+may name is server policy (`allow.REPO.secrets`), and never what the server itself lives by: `ALMA_*`, and every
+reference of its own configuration.
 """
 
 from __future__ import annotations
@@ -10,17 +11,36 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import NoReturn
 
+from controller.blueprint.sops import SopsFile, parts
 from controller.errors import InvalidInput, Problem, RefusedByPolicy
+from controller.sops import Undecryptable, decrypt
 
-SCHEMES = {"env": "a variable of the server's environment", "file": "a file on the server, by absolute path"}
+SCHEMES = {
+    "env": "a variable of the server's environment",
+    "file": "a file on the server, by absolute path",
+    "sops": "PATH#KEY, a value in a file of the repository that SOPS encrypted",
+}
 _FILE_BYTES_MAX = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # These show the process and the machine, the whole environment among it, whatever a pattern says.
 _NEVER = tuple(PurePosixPath(p) for p in ("/proc", "/sys", "/dev"))
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypted:
+    """What `sops:` references are read from: the files of one revision, by path, and the references of the server
+    configuration that hold the age identities for them."""
+
+    files: Mapping[str, SopsFile] = field(default_factory=dict)
+    identities: tuple[str, ...] = ()
+
+
+_NOTHING = Encrypted()
 
 
 class Secrets(Mapping[str, str]):
@@ -78,14 +98,14 @@ class SecretStore:
             return denied.reason
         return None
 
-    def resolve(self, refs: Sequence[str], allow: Sequence[str]) -> Secrets:
+    def resolve(self, refs: Sequence[str], allow: Sequence[str], encrypted: Encrypted = _NOTHING) -> Secrets:
         """The values of all `refs`. Raises RefusedByPolicy when one is not allowed, else InvalidInput naming every
         one that is not there."""
         values: dict[str, str] = {}
         problems: list[Problem] = []
         for ref in dict.fromkeys(refs):
             try:
-                values[ref] = self._value(ref, allow)
+                values[ref] = self._value(ref, allow, encrypted)
             except _Denied as denied:
                 if denied.by_policy:
                     raise RefusedByPolicy(denied.reason, hint=_HINT) from None
@@ -107,13 +127,31 @@ class SecretStore:
             raise _Denied(f"secret {ref} is not among what this repository may use", by_policy=True)
         return scheme, rest
 
-    def _value(self, ref: str, allow: Sequence[str]) -> str:
+    def own(self, ref: str) -> str:
+        """The value of a reference of the server configuration itself. Raises InvalidInput."""
+        scheme, _, rest = ref.partition(":")
+        if scheme == "env" and rest not in self._env:
+            raise InvalidInput(f"${rest} is not set and the server configuration needs it")
+        return self._env[rest] if scheme == "env" else SecretStore({}).resolve([ref], [ref])[ref]
+
+    def _value(self, ref: str, allow: Sequence[str], encrypted: Encrypted) -> str:
         scheme, rest = self._permit(ref, allow)
+        if scheme == "sops":
+            return self._decrypted(ref, encrypted)
         if scheme == "env":
             if rest not in self._env:
                 raise _Denied(f"secret {ref} is not set")
             return self._env[rest]
         return self._file(ref, rest, allow)
+
+    def _decrypted(self, ref: str, encrypted: Encrypted) -> str:
+        path, key = parts(ref) or ("", "")
+        if path not in encrypted.files:
+            raise _Denied(f"secret {ref}: its file is not at hand")
+        try:
+            return decrypt(encrypted.files[path], key, [self.own(i) for i in encrypted.identities])
+        except (Undecryptable, InvalidInput) as error:
+            raise _Denied(f"secret {ref}: {error}") from None
 
     def _file(self, ref: str, path: str, allow: Sequence[str]) -> str:
         real = os.path.realpath(path)
@@ -152,6 +190,8 @@ def _split(ref: str) -> tuple[str, str]:
     if not colon or scheme not in SCHEMES:
         known = ", ".join(f"{name}: ({what})" for name, what in SCHEMES.items())
         raise _Denied(f"secret reference has an unknown scheme, known are {known}")
+    if scheme == "sops" and parts(ref) is None:
+        raise _Denied("secret reference sops: must be followed by the path of a file, # and a key (a/b for b below a)")
     if scheme == "env" and not _NAME.fullmatch(rest):
         raise _Denied("secret reference env: must be followed by the name of a variable")
     if scheme == "file" and not _is_plain(rest):

@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from controller.blueprint.names import checked_name
 from controller.blueprint.units import duration_s
 
-SECRET = re.compile(r"(env|file):.+")
+SECRET = re.compile(r"(env|file):.+")  # of the server configuration
+PATTERN = re.compile(r"(env|file|sops):.+")  # of what a repository may use
 
 Name = Annotated[str, BeforeValidator(lambda v: checked_name(v) if isinstance(v, str) else v)]
 Seconds = Annotated[int, BeforeValidator(duration_s)]

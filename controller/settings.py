@@ -22,7 +22,7 @@ from controller.blueprint.reading import checked
 from controller.errors import InvalidInput, Place, Problem
 from controller.model_settings import ModelSettings
 from controller.plan.resource import Allow
-from controller.setting_types import SECRET, Name, Seconds, SecretRef, Strict
+from controller.setting_types import PATTERN, SECRET, Name, Seconds, SecretRef, Strict
 from controller.signature_settings import SignatureSettings
 
 # Of a database URL, before the host or among the options: the one secret that may stand in a value.
@@ -76,6 +76,12 @@ class OfferedTarget(TargetSettings):
     """Found on this machine and configured by nobody: it counts only for scopes that name its engine."""
 
 
+class SopsSettings(Strict):
+    """What opens the files of one repository that SOPS encrypted: age identities, each a key or a file of keys."""
+
+    age: tuple[SecretRef, ...]
+
+
 class AllowSettings(BaseModel):
     """What blueprints of one repository may ask for; what is not here is refused (I38)."""
 
@@ -83,13 +89,14 @@ class AllowSettings(BaseModel):
 
     targets: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    sops: SopsSettings | None = None
 
     @field_validator("secrets")
     @classmethod
     def _never_ours(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
-            if not SECRET.match(pattern):
-                raise ValueError(f"{pattern} is no secret pattern; write env:NAME* or file:/path/**")
+            if not PATTERN.match(pattern):
+                raise ValueError(f"{pattern} is no secret pattern; write env:NAME*, file:/path/** or sops:path/**")
             if pattern.startswith("env:ALMA_"):
                 raise ValueError(f"{pattern}: ALMA_* is never a secret of a blueprint")
         return patterns
@@ -103,6 +110,8 @@ class AllowSettings(BaseModel):
             if isinstance(keys, Mapping)
             for key, values in keys.items()
         }
+        if self.sops:
+            options["sops.age"] = self.sops.age
         return Allow(self.targets, self.secrets, options)
 
 
@@ -225,6 +234,7 @@ class Settings(Strict):
         found = {r.forge.token for r in self.repositories} | {r.token for r in self.repositories}
         found |= {r.forge.webhook_secret for r in self.repositories} | {r.forge.private_key for r in self.repositories}
         found |= {r.password for r in self.registries.values()}
+        found |= {ref for allow in self.allow.values() if allow.sops for ref in allow.sops.age}
         found |= {p.api_key for p in self.llm.providers} if self.llm else set()
         for target in self.targets.values():
             found |= {v for v in (target.model_extra or {}).values() if isinstance(v, str) and SECRET.fullmatch(v)}

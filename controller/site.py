@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 
+from controller.blueprint.sops import SopsFile
 from controller.errors import InvalidInput
 from controller.install import Install, bounds_of, log_defect
 from controller.journal.shared_lease import SharedLeases
@@ -41,7 +43,7 @@ async def serve(install: Install, site: str) -> None:
     allow_of = _allow_of(install.records, install.settings)
     may_change = {t: install.engines[t] for t, s in install.settings.targets.items() if not s.read_only}
     means = Means(may_change, install.log, install.key.sealer, install.clock, bounds_of(install.settings))
-    filler = StepFiller(install.records, install.secrets, install.key.unseal, allow_of)
+    filler = StepFiller(install.records, install.secrets, install.key.unseal, allow_of, _no_sops)
     answers = SiteAnswers(
         site=site,
         install=install.id,
@@ -55,6 +57,11 @@ async def serve(install: Install, site: str) -> None:
     )
     runs = SiteRuns(means, leases, SiteHooks(filler), site)
     await serve_site(where, site_queue(where, install.id, site), answers, runs)
+
+
+async def _no_sops(scope: str, revision: str, paths: frozenset[str]) -> Mapping[str, SopsFile]:
+    """A worker reads no repository; what asks for a file of one was refused when it was planned."""
+    return {}
 
 
 def _allow_of(records: Records, settings: Settings) -> AllowOf:

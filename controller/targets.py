@@ -23,10 +23,11 @@ from controller.redact import Redactor
 from controller.runtime.clock import Clock
 from controller.runtime.observe import Measures, Observer, OnDefect
 from controller.runtime.planning import Planning
-from controller.runtime.secret_values import InstallSecrets
+from controller.runtime.secret_values import IDENTITIES, InstallSecrets
 from controller.seal import Key, make_key, read_key
 from controller.secret_store import SecretStore
 from controller.settings import Settings
+from controller.sops import identity_lines
 from controller.token_bucket import TokenBucket
 from engines.engine import Binding, Engine
 from engines.registry import load_engine
@@ -74,6 +75,7 @@ class Targets:
     offered: frozenset[str]  # of them, those that count only where a scope names their engine
     planning: Planning
     secrets: InstallSecrets
+    environment: Mapping[str, str]
     key: Key
     redact: Redactor
 
@@ -93,6 +95,9 @@ class HasTargets(Protocol):
 
     @property
     def planning(self) -> Planning: ...
+
+    @property
+    def environment(self) -> Mapping[str, str]: ...
 
 
 def targets_of(targets: HasTargets, only: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
@@ -162,6 +167,7 @@ def open_targets(
     name = install_id(settings, state, configured=configured)
     own = resolve_own(settings, environment)
     known.learn([*own.values(), *_passwords(settings)])
+    known.learn(line for value in own.values() for line in identity_lines(value))
 
     far = _far(settings, name, key)
 
@@ -189,7 +195,7 @@ def open_targets(
     buckets = {t: TokenBucket(rate.per_minute, rate.burst, clock.now_s) for t in engines}
     observer = Observer(engines, engine_of, buckets, measures, clock, on_defect)
     planning = Planning(name, engines, engine_of, kinds_of(engine_of.values()), observer, known, _today(clock))
-    return Targets(name, engines, engine_of, settings.offered(), planning, known, key, redact)
+    return Targets(name, engines, engine_of, settings.offered(), planning, known, environment, key, redact)
 
 
 def _far(settings: Settings, install: str, key: Key) -> Any:
@@ -233,21 +239,12 @@ def resolve_own(settings: Settings, environment: Mapping[str, str]) -> dict[str,
     missing, values = [], {}
     for ref in refs:
         try:
-            values[ref] = _own_value(store, ref, environment)
+            values[ref] = store.own(ref)
         except AlmaError as e:
             missing.append(str(e))
     if missing:
         raise InvalidInput("; ".join(missing), hint="alma config show names where each is used")
     return values
-
-
-def _own_value(store: SecretStore, ref: str, environment: Mapping[str, str]) -> str:
-    if ref.startswith("env:"):
-        name = ref.removeprefix("env:")
-        if name not in environment:
-            raise InvalidInput(f"${name} is not set and the server configuration needs it")
-        return environment[name]
-    return store.resolve([ref], [ref])[ref]
 
 
 def _config(settings: Settings, target: str, own: Mapping[str, str]) -> dict[str, object]:
@@ -256,6 +253,18 @@ def _config(settings: Settings, target: str, own: Mapping[str, str]) -> dict[str
     return {k: own.get(v, v) if isinstance(v, str) and v.startswith(_SECRET_SCHEMES) else v for k, v in entry.items()}
 
 
-def everything_allowed(targets: tuple[str, ...]) -> Allow:
-    """Standalone: the caller's own credentials are the authority (I1), so everything they could do by hand."""
-    return Allow(targets, ("env:*", "file:/**"), {})
+def everything_allowed(targets: tuple[str, ...], environment: Mapping[str, str]) -> Allow:
+    """Standalone: the caller's own credentials are the authority (I1), so everything they could do by hand; files of
+    SOPS with the identities that `sops` itself would find."""
+    return Allow(targets, ("env:*", "file:/**", "sops:**"), {IDENTITIES: tuple(_sops_identities(environment))})
+
+
+def _sops_identities(environment: Mapping[str, str]) -> Iterator[str]:
+    if environment.get("SOPS_AGE_KEY"):
+        yield "env:SOPS_AGE_KEY"
+    if environment.get("SOPS_AGE_KEY_FILE"):
+        yield f"file:{Path(environment['SOPS_AGE_KEY_FILE']).absolute()}"
+    base = environment.get("XDG_CONFIG_HOME") or f"{environment.get('HOME', '/root')}/.config"
+    usual = Path(base) / "sops/age/keys.txt"
+    if usual.is_file():
+        yield f"file:{usual.resolve()}"

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from controller.alone import serving_of, standalone
+from controller.blueprint.sops import SopsFile
 from controller.forges.forge import Account, Forge, ForgeBinding, Permission, Standing
 from controller.forges.registry import open_forge
 from controller.git.credentials import GitCredentials, configure_git
@@ -55,7 +56,7 @@ from controller.runtime.scope_runs import Budgets, ScopeRuns
 from controller.runtime.settle import Settling
 from controller.runtime.sharing import Share
 from controller.runtime.source import GitSource, Granted, RepositorySource, Signing
-from controller.runtime.step_values import AllowOf, StepFiller
+from controller.runtime.step_values import AllowOf, SopsOf, StepFiller
 from controller.runtime.sweeping import Sweeping
 from controller.runtime.work_queue import Priority, WorkQueue
 from controller.settings import ForgeRate, RepositorySettings, Settings
@@ -191,7 +192,8 @@ def _running(
     people = {address.lower(): login for login, named in install.settings.people.items() for address in named}
     approving = Approving({n: _approval_place(r) for n, r in by_name.items()}, clearances, people)
     judging = Judging(install.records, git, clearances, approving, serving, budgets.heals, install.clock)
-    allow_of = _allow_of(install.records, {name: r.source for name, r in by_name.items()})
+    sources = {name: r.source for name, r in by_name.items()}
+    allow_of, sops_of = _allow_of(install.records, sources), _sops_of(install.records, sources)
     runs = ScopeRuns(
         source=git,
         planning=install.planning,
@@ -199,7 +201,7 @@ def _running(
         executor=install.executor,
         records=install.records,
         settling=settling,
-        values=StepFiller(install.records, install.secrets, install.key.unseal, allow_of),
+        values=StepFiller(install.records, install.secrets, install.key.unseal, allow_of, sops_of),
         lease=install.leases.take,
         new_id=new_id,
         budgets=budgets,
@@ -459,6 +461,17 @@ def _allow_of(records: Records, sources: Mapping[str, RepositorySource]) -> Allo
         return source.granted.allow if source else Allow()
 
     return allow
+
+
+def _sops_of(records: Records, sources: Mapping[str, RepositorySource]) -> SopsOf:
+    """The encrypted files of a scope's repository at the commit of its run."""
+
+    async def sops(scope: str, revision: str, paths: frozenset[str]) -> Mapping[str, SopsFile]:
+        record = await records.get(ScopeRecord, scope)
+        source = sources.get(record.repository) if record else None
+        return await source.sops(revision, paths) if source else {}
+
+    return sops
 
 
 def groups_of(user: str) -> frozenset[str]:

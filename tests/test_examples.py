@@ -220,7 +220,7 @@ async def test_no_example_teaches_what_a_review_would_stop(name: str) -> None:
         "simulation": ("simulation",),
     }
     kinds = kinds_of(targets)
-    allow = everything_allowed(tuple(name for names in targets.values() for name in names))
+    allow = everything_allowed(tuple(name for names in targets.values() for name in names), {})
     for scope in folder.repository.scopes:
         wanted = await folder.wanted(scope, targets, allow, kinds)
         graph = desired_graph(wanted.scope, wanted.entries, Placement(targets, kinds, wanted.allow))

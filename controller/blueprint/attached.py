@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from controller.blueprint.document import read_document
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
 from controller.blueprint.node import plain
+from controller.blueprint.sops import is_sops
 from controller.blueprint.value import Value
 from controller.errors import InvalidInput, Place, Problem
 
@@ -31,13 +32,13 @@ class Documents:
 
 
 def own_files(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """`files` without what cannot be blueprints: charts, kustomizations, and manifests (`apiVersion` and `kind` at the
-    top). A resource may name those by `path`, `chart` or `kustomize`."""
+    """`files` without what cannot be blueprints: charts, kustomizations, manifests (`apiVersion` and `kind` at the
+    top), which a resource may name by `path`, `chart` or `kustomize`, and files of SOPS, which its secrets name."""
     roots = tuple(f"{p[: -len(name)]}" for p in files for name in _FOREIGN_ROOTS if p.rpartition("/")[2] == name)
     return {
         path: data
         for path, data in files.items()
-        if not any(path.startswith(root) for root in roots) and not _is_manifest(path, data)
+        if not any(path.startswith(root) for root in roots) and not _is_manifest(path, data) and not is_sops(path, data)
     }
 
 

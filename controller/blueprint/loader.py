@@ -21,6 +21,7 @@ from controller.blueprint.reading import checked
 from controller.blueprint.rendering import rendered
 from controller.blueprint.repository import REPOSITORY_FILE, ScopeConfig
 from controller.blueprint.schema import Blueprint, ConstraintSpec
+from controller.blueprint.sops import SopsFile
 from controller.blueprint.value import Value
 from controller.errors import InvalidInput, Place, Problem
 
@@ -57,6 +58,7 @@ class LoadedScope:
     entries: tuple[Entry, ...]
     files: tuple[str, ...]
     blueprints: tuple[BlueprintInfo, ...] = ()
+    sops: Mapping[str, SopsFile] = field(default_factory=dict)  # by path: what `sops:` secrets of the entries name
 
 
 def check_sizes(sizes_bytes: Mapping[str, int], limits: Limits = DEFAULT_LIMITS) -> None:

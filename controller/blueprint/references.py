@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from controller.blueprint import sops
 from controller.blueprint.names import did_you_mean, shown
 from controller.blueprint.scalar import resolved
 from controller.blueprint.value import Output, Secret, Text, Value
@@ -23,22 +24,23 @@ _SCOPE = re.compile(rf"scopes\.({_NAME})\.outputs\.({_KEY})", re.ASCII)
 _VALUE = re.compile(rf"values\.({_KEY})(?::-(.*))?", re.ASCII | re.DOTALL)
 _ENV = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FILE = re.compile(r"file:/[!-~]+", re.ASCII)
-_LATER = ("sops:", "vault:")
+_LATER = "vault:"
 # How the journal writes markers; a map of a user that looks the same would come back as one.
 _JOURNAL_TAGS = frozenset({"$secret", "$output", "$text", "$masked", "$sealed", "$decimal"})
+_SECRETS = "env:NAME, file:/PATH or sops:PATH#KEY"
 _FORMS = "${resources.NAME.outputs.KEY}, ${scopes.NAME.outputs.KEY}, ${values.KEY} or ${values.KEY:-default}"
 
 Report = Callable[[str, str], None]
 
 
 def secret(reference: str) -> Secret:
-    """The reference `env:NAME` or `file:/PATH`. Raises ValueError for any other form."""
-    if _ENV.fullmatch(reference) or (_FILE.fullmatch(reference) and "/.." not in reference):
+    """The reference `env:NAME`, `file:/PATH` or `sops:PATH#KEY`. Raises ValueError for any other form."""
+    if _ENV.fullmatch(reference) or (_FILE.fullmatch(reference) and "/.." not in reference) or sops.parts(reference):
         return Secret(reference)
     if reference.startswith(_LATER):
-        raise ValueError(f"{reference.partition(':')[0]}: secrets are not available yet; use env:NAME or file:/PATH")
+        raise ValueError(f"vault: secrets are not available yet; use {_SECRETS}")
     # Not repeated in the message: it may be the secret itself (I26).
-    raise ValueError("a secret is a reference, env:NAME or file:/PATH, never the value itself")
+    raise ValueError(f"a secret is a reference, {_SECRETS}, never the value itself")
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

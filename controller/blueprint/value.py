@@ -16,11 +16,13 @@ Value: TypeAlias = object
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A reference such as `env:APP_PASSWORD` or `file:/etc/alma/secrets/db`. `keyed_hash` is what live values are
-    compared by (HMAC under the server's key, None: not compared); it never enters a digest."""
+    """A reference such as `env:APP_PASSWORD` or `sops:prod/app.yaml#password`. `keyed_hash` is what live values are
+    compared by (HMAC under the server's key, None: not compared); it never enters a digest. `blob` is the id of the
+    encrypted file it stands in: a digest holds it, so what runs is what was reviewed (I2)."""
 
     ref: str
     keyed_hash: str | None = field(default=None, compare=False)
+    blob: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,18 @@ def markers(value: Value) -> Iterator[Secret | Output]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from markers(item)
+
+
+def secrets_in(value: Value, path: str = "") -> Iterator[tuple[str, Secret]]:
+    """Every Secret in `value` with its dotted path (`specs.env.PASSWORD`), in order of appearance."""
+    if isinstance(value, Secret):
+        yield path, value
+    elif isinstance(value, Text):
+        yield from ((path, p) for p in value.parts if isinstance(p, Secret))
+    elif isinstance(value, Mapping | list | tuple):
+        below = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, item in below:
+            yield from secrets_in(item, f"{path}.{key}" if path else str(key))
 
 
 def replace(value: Value, fill: Callable[[object], object]) -> Value:

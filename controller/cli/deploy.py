@@ -95,7 +95,7 @@ async def _only_plan(loaded: Loaded, state: Path, folder: Folder) -> int:
 async def _by_hand(loaded: Loaded, state: Path, folder: Folder, consent: Consent, *, taking_away: bool) -> int:
     async with install_here(loaded, state) as install:
         with Watch() as watch:
-            desk = standalone(install, caller(), telling=watch)
+            desk = standalone(install, caller(), watch, folder.sops)
             await finish_unfinished(install, desk, watch)
             return await Hand(install, desk, watch, folder, consent, taking_away).work()
 

@@ -66,7 +66,7 @@ async def _validated(folder: Folder, loaded: Loaded) -> int:
     kinds = kinds_of(targets)
     count = 0
     for scope in folder.repository.scopes:
-        allow = everything_allowed(tuple(loaded.settings.targets))
+        allow = everything_allowed(tuple(loaded.settings.targets), {})
         wanted = await folder.wanted(scope, targets, allow, kinds, loaded.settings.offered())
         desired_graph(wanted.scope, wanted.entries, Placement(wanted.targets, kinds, wanted.allow))
         count += len(wanted.entries)

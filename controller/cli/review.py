@@ -105,7 +105,8 @@ def _granted(loaded: Loaded, targets: Targets, path: Path) -> Granted:
     roots = {str(p) for p in (path.absolute(), *path.absolute().parents)}
     name = next((r.name for r in loaded.settings.repositories if r.url.rstrip("/") in roots), None)
     if name is None:
-        return Granted(targets_of(targets), everything_allowed(tuple(targets.engines)), targets.offered)
+        everything = everything_allowed(tuple(targets.engines), targets.environment)
+        return Granted(targets_of(targets), everything, targets.offered)
     given = loaded.settings.allow.get(name)
     if given is None:
         raise InvalidInput(f"the server grants {name} nothing", hint=f"allow.{name} in its configuration")

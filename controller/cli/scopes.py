@@ -13,7 +13,7 @@ from controller.targets import HasTargets, everything_allowed, targets_of
 
 async def wanted_by_hand(targets: HasTargets, folder: Folder, scope: ScopeConfig) -> Wanted:
     """What a scope of the folder wants when the caller may ask for everything. Raises InvalidInput."""
-    allow = everything_allowed(tuple(targets.engine_of))
+    allow = everything_allowed(tuple(targets.engine_of), targets.environment)
     return await folder.wanted(scope, targets_of(targets), allow, targets.planning.kinds, targets.offered)
 
 

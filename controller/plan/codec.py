@@ -53,7 +53,7 @@ def _writer(kind: type, public: bool) -> Callable[[Any], Json]:
     if issubclass(kind, bool | int | float | str):
         return (lambda v: v.value) if issubclass(kind, Enum) else (lambda v: v)
     if public and kind is Secret:
-        return lambda v: {"$secret": v.ref}
+        return lambda v: {"$secret": f"{v.ref}@{v.blob}" if v.blob else v.ref}
     if dataclasses.is_dataclass(kind):
         names = tuple(f.name for f in dataclasses.fields(kind))
         tag = _TAG_OF.get(kind)

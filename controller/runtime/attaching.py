@@ -44,7 +44,7 @@ class Attaching:
             return entry
         files: dict[str, bytes] = {}
         for key, written in sources.items():
-            path = _within(entry, written)
+            path = within(entry, written)
             if path is None or not scope.owns(path):
                 text = f"{written} is not below the scope's folder {scope.path}"
                 problems.append(entry.problem(f"specs.{key}", text))
@@ -55,11 +55,11 @@ class Attaching:
                 return entry
             files |= below
         try:
-            streams = await kind.render(entry, {k: str(_within(entry, w)) for k, w in sources.items()}, files)
+            streams = await kind.render(entry, {k: str(within(entry, w)) for k, w in sources.items()}, files)
         except InvalidInput as error:
             problems += error.problems
             return entry
-        read_out = await self._documents(streams)
+        read_out = await self.documents(streams)
         problems += [p for one in read_out.values() for p in one.problems]
         values = tuple(v for one in read_out.values() for v in one.values)
         rest = {k: v for k, v in entry.specs.items() if k not in sources}
@@ -70,13 +70,14 @@ class Attaching:
         found: list[object] = [self.kinds.get(p, {}).get(entry.type) for p in providers]
         return next((k for k in found if isinstance(k, Renders)), None)
 
-    async def _documents(self, streams: Mapping[str, bytes]) -> Mapping[str, Documents]:
+    async def documents(self, streams: Mapping[str, bytes]) -> Mapping[str, Documents]:
+        """What each YAML stream holds, by its name."""
         if self.worker is None:
             return {name: parse_documents(name, data) for name, data in streams.items()}
         return await self.worker.documents(streams, DEFAULT_LIMITS)
 
 
-def _within(entry: Entry, written: str) -> str | None:
+def within(entry: Entry, written: str) -> str | None:
     """The path from the repository's root: as written from the blueprint's folder, or with a leading `/` from the root.
     None where it leads out."""
     base = "" if written.startswith("/") else posixpath.dirname(entry.place.file)

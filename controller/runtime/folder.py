@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,12 @@ from controller.blueprint.attached import own_files
 from controller.blueprint.limits import DEFAULT_LIMITS
 from controller.blueprint.loader import check_sizes, load_scope
 from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeConfig, blueprint_files, load_repository
+from controller.blueprint.sops import SopsFile
 from controller.errors import InvalidInput, Place, Problem
 from controller.plan.resource import Allow
 from controller.runtime.attaching import Attaching, Kinds, Read
 from controller.runtime.planning import Wanted, where_named
+from controller.runtime.sops_files import sops_files, with_sops
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -47,12 +49,22 @@ class Folder:
         kept = blueprint_files(own, scope, self.repository.prices)
         loaded = load_scope({f: own[f] for f in kept}, scope)
         placed = replace(scope, targets=scope.targets or where_named(targets, offered, loaded.entries))
-        entries = await Attaching(kinds).attached(loaded.entries, placed, self.below)
-        content = self._content(kept)
-        return Wanted(scope.name, "worktree", entries, placed.targets, allow, content, scope.outputs)
+        attaching = Attaching(kinds)
+        entries = await attaching.attached(loaded.entries, placed, self.below)
+        entries, found = await with_sops(entries, scope, self._file, attaching.documents)
+        content = self._content(kept, found)
+        wanted = Wanted(scope.name, "worktree", entries, placed.targets, allow, content, scope.outputs)
+        return replace(wanted, sops=found)
 
-    def _content(self, kept: tuple[str, ...]) -> str:
-        digest = hashlib.sha256()
+    async def sops(self, paths: Collection[str]) -> Mapping[str, SopsFile]:
+        """The encrypted files at these paths, as they are now. Raises InvalidInput."""
+        return await sops_files(paths, self._file, Attaching({}).documents)
+
+    async def _file(self, path: str) -> bytes | None:
+        return (await self.below(path)).get(path)
+
+    def _content(self, kept: tuple[str, ...], sops: Mapping[str, SopsFile]) -> str:
+        digest = hashlib.sha256("".join(f.blob for _, f in sorted(sops.items())).encode())
         for name in kept:
             digest.update(name.encode() + b"\0" + hashlib.sha256(self.files[name]).digest())
         return digest.hexdigest()[:40]

@@ -9,7 +9,8 @@ from datetime import date
 from typing import Protocol
 
 from controller.blueprint.entry import Entry
-from controller.blueprint.value import Output, Secret, Value, markers
+from controller.blueprint.sops import SopsFile
+from controller.blueprint.value import Output, Secret, Value, markers, secrets_in
 from controller.blueprint.value import replace as substitute
 from controller.errors import InvalidInput, Problem, RefusedByPolicy, Unreachable
 from controller.plan.change import Plan
@@ -32,6 +33,7 @@ class Wanted:
     allow: Allow = Allow()
     tree: str = ""  # id of the content: equal trees want equal things
     exports: Mapping[str, Output] = field(default_factory=dict)  # what other scopes may use of this one
+    sops: Mapping[str, SopsFile] = field(default_factory=dict)  # by path: what `sops:` secrets are read from
     also: tuple[str, ...] = ()  # targets it does not name any more: what it owns there is seen, nothing is put there
 
 
@@ -65,11 +67,12 @@ class Planned:
 class Secrets(Protocol):
     """What planning may know of secrets: whether a reference is allowed, and a keyed hash to compare by."""
 
-    def refuse(self, ref: str, allow: Allow) -> str | None:
-        """Why `ref` may not be used here, or None."""
+    def refuse(self, ref: str, allow: Allow, sops: Mapping[str, SopsFile]) -> str | None:
+        """Why `ref` may not be used here, or None. What stands in the repository is looked at, so that a file that does
+        not open is told before anything runs."""
         ...
 
-    def keyed_hash(self, ref: str, allow: Allow) -> str | None:
+    def keyed_hash(self, ref: str, allow: Allow, sops: Mapping[str, SopsFile]) -> str | None:
         """HMAC of its present value, None where it is not to be had (then it is not compared)."""
         ...
 
@@ -159,21 +162,22 @@ class Planning:
         problems: list[Problem] = []
         entries = []
         for entry in wanted.entries:
-            refs = {m.ref for m in markers(entry.specs) if isinstance(m, Secret)}
+            found = list(secrets_in(entry.specs, "specs"))
             problems += [
-                entry.problem("specs", f"secret {ref}: {why}")
-                for ref in sorted(refs)
-                if (why := self.secrets.refuse(ref, wanted.allow))
+                entry.problem(path, f"secret {secret.ref}: {why}")
+                for path, secret in found
+                if (why := self.secrets.refuse(secret.ref, wanted.allow, wanted.sops))
             ]
-            entries.append(self._hashed(entry, wanted.allow) if refs else entry)
+            entries.append(self._hashed(entry, wanted) if found else entry)
         if problems:
             raise InvalidInput(problems, hint="the server's `allow` says which references a repository may use")
         return tuple(entries)
 
-    def _hashed(self, entry: Entry, allow: Allow) -> Entry:
+    def _hashed(self, entry: Entry, wanted: Wanted) -> Entry:
         def fill(leaf: object) -> object:
             if isinstance(leaf, Secret):
-                return Secret(leaf.ref, self.secrets.keyed_hash(leaf.ref, allow))
+                known = self.secrets.keyed_hash(leaf.ref, wanted.allow, wanted.sops)
+                return replace(leaf, keyed_hash=known)
             return leaf
 
         specs = substitute(entry.specs, fill)

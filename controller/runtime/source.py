@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -21,6 +21,7 @@ from controller.blueprint.entry import Entry
 from controller.blueprint.limits import DEFAULT_LIMITS, Limits
 from controller.blueprint.loader import LoadedScope, ParsedBlueprint, check_sizes, load_scope, parse_blueprint
 from controller.blueprint.repository import REPOSITORY_FILE, Repository, ScopeConfig, blueprint_files, load_repository
+from controller.blueprint.sops import SopsFile
 from controller.errors import AlmaError, InvalidInput, Problem, RefusedByPolicy, Unreachable
 from controller.git.repository import Mirror
 from controller.git.signature import Signers
@@ -33,6 +34,7 @@ from controller.runtime.planning import Wanted, where_named
 from controller.runtime.records import ScopeRecord
 from controller.runtime.scope_head import ScopeHead
 from controller.runtime.scope_policy import at_least, policy_of
+from controller.runtime.sops_files import sops_files, with_sops
 
 _KEPT = 2_000
 _VERSIONS_MAX = 50  # of alma.yaml between two deploys, newest first
@@ -90,7 +92,7 @@ class RepositorySource:
         approvals: int = 0,
     ) -> None:
         self.name, self.mirror, self.granted, self._worker = name, mirror, granted, worker
-        self._attaching, self._signing, self.approvals = attaching, signing, approvals
+        self._attaching, self._signing, self.approvals = attaching or Attaching({}, worker), signing, approvals
         self.head: str | None = None  # of the tracked branch, at the last look
         self._default_scope = default_scope
         self._configs: _Kept[Repository] = _Kept(50)
@@ -127,7 +129,12 @@ class RepositorySource:
         if isinstance(loaded, InvalidInput):
             raise loaded
         targets = self._placed(scope, loaded.entries)
-        return Wanted(scope.name, revision, loaded.entries, targets, self.granted.allow, content, scope.outputs)
+        wanted = Wanted(scope.name, revision, loaded.entries, targets, self.granted.allow, content, scope.outputs)
+        return replace(wanted, sops=loaded.sops)
+
+    async def sops(self, revision: str, paths: Collection[str]) -> Mapping[str, SopsFile]:
+        """The encrypted files at these paths of a commit. Raises InvalidInput."""
+        return await sops_files(paths, partial(self._file, revision), self._attaching.documents)
 
     async def prices(self, revision: str, config: Repository) -> bytes | None:
         """The repository's price book at a commit, if it names one that is there."""
@@ -186,11 +193,11 @@ class RepositorySource:
             if revision.startswith(TREE):
                 await self._parse_apart(kept)
             loaded = load_scope(kept, scope, DEFAULT_LIMITS, self._parse)
-            if self._attaching is None:
-                return loaded
             read = partial(self._below, revision)
             placed = replace(scope, targets=self._placed(scope, loaded.entries))
-            return replace(loaded, entries=await self._attaching.attached(loaded.entries, placed, read))
+            entries = await self._attaching.attached(loaded.entries, placed, read)
+            entries, found = await with_sops(entries, scope, partial(self._file, revision), self._attaching.documents)
+            return replace(loaded, entries=entries, sops=found)
         except InvalidInput as e:
             return e
 

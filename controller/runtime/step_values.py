@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+from controller.blueprint.sops import SopsFile, parts
 from controller.blueprint.value import Output, Secret, Value, markers
+from controller.errors import InvalidInput
 from controller.plan.resource import Allow
 from controller.plan.step import Sealed, Step
 from controller.runtime.records import Records, ScopeRecord
@@ -13,11 +15,13 @@ from controller.runtime.run import RunState, Work
 from engines.engine import Values
 
 _SCOPES = "scopes/"
+# Scope, revision, paths → the encrypted files at that revision.
+SopsOf: TypeAlias = Callable[[str, str, frozenset[str]], Awaitable[Mapping[str, SopsFile]]]
 AllowOf: TypeAlias = Callable[[str], Awaitable[Allow]]  # scope → what the server lets it ask for now
 
 
 class SecretValues(Protocol):
-    def values(self, refs: frozenset[str], allow: Allow) -> Mapping[str, str]:
+    def values(self, refs: frozenset[str], allow: Allow, sops: Mapping[str, SopsFile]) -> Mapping[str, str]:
         """Reference → value. Raises RefusedByPolicy or InvalidInput naming the reference, never a value."""
         ...
 
@@ -31,22 +35,34 @@ class StepFiller:
         secrets: SecretValues,
         unseal: Callable[[Sealed], bytes],
         allow_of: AllowOf,
+        sops_of: SopsOf,
     ) -> None:
-        self._records, self._secrets, self._unseal, self._allow_of = records, secrets, unseal, allow_of
+        self._records, self._secrets, self._unseal = records, secrets, unseal
+        self._allow_of, self._sops_of = allow_of, sops_of
 
     async def for_step(self, state: RunState, work: Work, step: Step) -> Values:
         """Only what this step's markers name."""
         allow = await self._allow_of(state.plan.scope)
         wanted = list(markers(step.request))
-        refs = frozenset(m.ref for m in wanted if isinstance(m, Secret))
+        named = [m for m in wanted if isinstance(m, Secret)]
+        refs = frozenset(m.ref for m in named)
         outputs = {}
         for marker in wanted:
             if isinstance(marker, Output):
                 value = await self._output(state, marker)
                 if value is not None:
                     outputs[marker.resource, marker.key] = value
-        secrets = self._secrets.values(refs, allow) if refs else {}
+        secrets = self._secrets.values(refs, allow, await self._sops(state, named)) if refs else {}
         return Values(secrets, outputs, self._unseal, allow)
+
+    async def _sops(self, state: RunState, named: Sequence[Secret]) -> Mapping[str, SopsFile]:
+        """The files that the secrets stand in, as they were planned with (I2)."""
+        blobs = {found[0]: m.blob for m in named if (found := parts(m.ref))}
+        files = await self._sops_of(state.plan.scope, state.plan.revision, frozenset(blobs)) if blobs else {}
+        for path, blob in blobs.items():
+            if path not in files or files[path].blob != blob:
+                raise InvalidInput(f"{path} is not what it was when this was planned", hint="plan again")
+        return files
 
     async def _output(self, state: RunState, marker: Output) -> Value:
         fresh = run_outputs(state).get(marker.resource, {})

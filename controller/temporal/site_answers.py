@@ -104,7 +104,9 @@ class SiteAnswers:
 
         def fill(leaf: object) -> object:
             if isinstance(leaf, Secret):
-                return Secret(leaf.ref, self.secrets.keyed_hash(leaf.ref, allow))
+                if leaf.blob:
+                    raise Refused(f"{leaf.ref}: the worker of site {self.site} reads no repository; use env: or file:")
+                return Secret(leaf.ref, self.secrets.keyed_hash(leaf.ref, allow, {}))
             return leaf
 
         fields, private = substitute(wanted.fields, fill), substitute(wanted.private, fill)

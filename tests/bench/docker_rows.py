@@ -181,7 +181,7 @@ async def _in_loop(url: str, folder: Path) -> list[float]:
     made = open_targets(settings, state, os.environ, SystemClock(), Metrics(), print, configured=False)
     read = read_folder(folder / "shop")
     scope = read.repository.scopes[0]
-    allow = everything_allowed(("docker",))
+    allow = everything_allowed(("docker",), {})
     wanted = await read.wanted(scope, {"docker": ("docker",)}, allow, made.planning.kinds)
     times = []
     for _ in range(_NOOPS + 1):

@@ -86,7 +86,7 @@ async def _measured(plane: ControlPlane, home: Path) -> tuple[float, float]:
     settings = Settings.model_validate({"targets": {"main": target}})
     made = open_targets(settings, home / "state", os.environ, SystemClock(), Metrics(), print, configured=False)
     read = read_folder(folder)
-    allow = everything_allowed(("main",))
+    allow = everything_allowed(("main",), {})
     wanted = await read.wanted(read.repository.scopes[0], {"kubernetes": ("main",)}, allow, made.planning.kinds)
     await made.engines["main"].about()  # a controller is connected already
     begun_s = time.monotonic()

@@ -63,7 +63,7 @@ async def measure(written: Mapping[str, bytes], limits: Limits, state: Path) -> 
     scope = load_repository(None, default_scope="prod").scopes[0]
     entries = load_scope(written, scope, limits).entries
     loaded_s = time.perf_counter()
-    wanted = Wanted("prod", "bench", entries, {"simulation": ("sim",)}, everything_allowed(("sim",)))
+    wanted = Wanted("prod", "bench", entries, {"simulation": ("sim",)}, everything_allowed(("sim",), {}))
     planned = await targets.planning.plan(wanted)
     done_s = time.perf_counter()
     await targets.close()

@@ -15,7 +15,15 @@ from collections.abc import Sequence
 from tests.servers.descriptions import DESCRIPTIONS, Description, described, fetch
 from tests.servers.go_server import GO_SERVERS, GoServer, NotBuilt, build, built
 
-_DEFAULT = ("gitea", "kubernetes", "kwok", "helm", "temporal", *(description.name for description in DESCRIPTIONS))
+_DEFAULT = (
+    "gitea",
+    "kubernetes",
+    "kwok",
+    "helm",
+    "temporal",
+    "sops",
+    *(description.name for description in DESCRIPTIONS),
+)
 
 
 def main(names: Sequence[str], *, strict: bool) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.servers.kubernetes import ControlPlane
 from tests.servers.postgres import PostgresServer
 from tests.servers.prometheus import PrometheusServer
 from tests.servers.registry import Registry
+from tests.servers.sops import Sops
 from tests.servers.temporal import TemporalServer
 
 
@@ -86,6 +88,14 @@ def prometheus() -> Iterator[PrometheusServer]:
     with closing(PrometheusServer()) as server:
         server.start()
         yield server
+
+
+@pytest.fixture
+def sops(tmp_path: Path) -> Sops:
+    """The real SOPS, in a folder of the test's own."""
+    folder = tmp_path / "sops"
+    folder.mkdir()
+    return Sops(folder)
 
 
 @pytest.fixture(scope="session")

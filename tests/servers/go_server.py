@@ -87,7 +87,8 @@ KUBERNETES = GoServer(
 KWOK = GoServer("kwok", "sigs.k8s.io/kwok", ("sigs.k8s.io/kwok/cmd/kwok",), folders=("kustomize/stage",))
 HELM = GoServer("helm", "helm.sh/helm/v4", ("helm.sh/helm/v4/cmd/helm",))
 TEMPORAL = GoServer("temporal", "github.com/temporalio/cli", ("github.com/temporalio/cli/cmd/temporal",))
-GO_SERVERS = (GITEA, COMPOSE, KUBERNETES, KWOK, HELM, TEMPORAL)
+SOPS = GoServer("sops", "github.com/getsops/sops/v3", ("github.com/getsops/sops/v3/cmd/sops",))
+GO_SERVERS = (GITEA, COMPOSE, KUBERNETES, KWOK, HELM, TEMPORAL, SOPS)
 
 
 def cache_root() -> Path:

@@ -20,6 +20,7 @@ from tests.servers import (
     published,
     registry,
     signing,
+    sops,
     temporal,
 )
 from tests.servers.descriptions import GITHUB_API, GITHUB_WEBHOOKS, GITLAB_API, missing_of
@@ -38,6 +39,7 @@ NEEDS: dict[str, Callable[[], Why | None]] = {
     "published": published.missing,
     "registry": registry.missing,
     "signing": signing.missing,
+    "sops": sops.missing,
     "temporal": temporal.missing,
 }
 _OF_FIXTURE = {"docker_daemon": "docker", "docker_host": "docker", "cluster": "kubernetes"} | {

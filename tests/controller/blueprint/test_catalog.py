@@ -66,7 +66,7 @@ def test_a_template_has_the_resources_and_the_cost_that_are_told(name: str, repo
 @pytest.mark.parametrize(("name", "engine"), [(n, e) for n, t in templates().items() for e in t.engines])
 def test_a_template_is_valid_on_its_engines_and_teaches_nothing_a_review_would_stop(name: str, engine: str) -> None:
     targets = {engine: (engine,)}
-    placement = Placement(targets, kinds_of(targets), everything_allowed((engine,)))
+    placement = Placement(targets, kinds_of(targets), everything_allowed((engine,), {}))
     graph = desired_graph("prod", rendered(name), placement)
     plan = Plan("prod", "0" * 40, (), "0" * 64, "", total=1, wanted=1)
     found = audit(ScopeView(graph, plan), date(2026, 11, 21)).findings

@@ -20,12 +20,14 @@ _CALLS = ("socket.connect", "socket.getaddrinfo", "socket.bind")
 
 @dataclass
 class Witness:
-    """`started` and `called` name audit events; `opened` counts files opened in the watched folders."""
+    """`started` and `called` name audit events, `addresses` what was connected to or looked up; `opened` counts files
+    opened in the watched folders."""
 
     watched: tuple[Path, ...] = ()
     looking: bool = False
     started: list[str] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
+    addresses: list[object] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
 
     def audit(self, event: str, args: tuple[object, ...]) -> None:
@@ -35,6 +37,7 @@ class Witness:
             self.started.append(event)
         elif event in _CALLS:
             self.called.append(event)
+            self.addresses.append(args[:2] if event == "socket.getaddrinfo" else args[1])
         elif event == "open" and isinstance(args[0], str | os.PathLike):
             named = os.path.realpath(args[0])
             if any(named.startswith(str(folder)) for folder in self.watched):
@@ -55,6 +58,7 @@ def witnessing(*outside: Path) -> Iterator[Witness]:
         for each in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
             assert libc.inotify_add_watch(inotify, os.fsencode(each), _IN_OPEN | _IN_ACCESS) >= 0
     WITNESS.watched, WITNESS.started, WITNESS.called, WITNESS.opened = outside, [], [], []
+    WITNESS.addresses = []
     WITNESS.looking = True
     try:
         yield WITNESS

@@ -109,6 +109,17 @@ async def test_a_secret_is_compared_by_the_value_at_the_site(stage: Stage, answe
     assert "hunter2" not in str(effects)
 
 
+async def test_a_secret_in_a_file_of_the_repository_is_refused_with_what_to_do(
+    stage: Stage, answers: SiteAnswers
+) -> None:
+    """The worker reads no repository."""
+    specs = {**SECRET, "env": {"PASSWORD": Secret("sops:prod/secrets.yaml#password", blob="b" * 40)}}
+    wanted = stage.wanted((entry("web", "container", specs=specs),))
+    seen = await stage.look(wanted)
+    with pytest.raises(Refused, match=r"sops:prod/secrets.yaml#password.*site west reads no repository; use env: or"):
+        effects_heard(await asked(answers, Preview(wanted, seen, SCOPE)))
+
+
 @pytest.mark.parametrize("error", [Transient("busy", 3.0), Conflict("moved"), Refused("no"), Unclear("lost")])
 def test_an_error_of_an_engine_is_raised_again(error: EngineError) -> None:
     with pytest.raises(type(error), match=str(error)) as caught:
