@@ -19,12 +19,13 @@ _SAYS_IT_ITSELF = {Adds.DESIGN: "suggest", Adds.FAILURE: "troubleshoot"}
 async def in_manner(body: str, command: Command, record: IprRecord, reads: ReadDesk) -> str:
     """`body`, an answer without its marker, as the persona of its verb gives it, or as the one that `as` named."""
     persona = persona_of(command.verb, command.persona)
-    if persona is None:
-        return body
+    kind = VERBS[command.verb].kind
+    if persona is None or kind is VerbKind.BRANCH:
+        return body  # the review that is stored is not yet that of the commit
     if persona.adds is Adds.FACTS:
         review = await stored_review(reads.about, record)
         return in_short(body, _facts(command, record, review), is_short=persona.is_short)
-    if VERBS[command.verb].kind is not VerbKind.READ or command.verb == _SAYS_IT_ITSELF[persona.adds]:
+    if kind is not VerbKind.READ or command.verb == _SAYS_IT_ITSELF[persona.adds]:
         return body
     if persona.adds is Adds.DESIGN:
         return f"{body}\n\n{await _design(record, reads)}"
