@@ -17,7 +17,7 @@ from controller.review.report import Review
 from controller.telemetry import Metrics
 from controller.tools.council import Minutes, Statement, Vote
 from llm.facts import Redact
-from llm.prompts import prompt
+from llm.prompts import in_tone
 from llm.providers.provider import Bounds, Message
 from llm.router import Router, Told
 
@@ -33,10 +33,10 @@ class ModelSpeaker:
 
     def __init__(self, router: Router, redact: Redact, metrics: Metrics, *, wait_s: float = WAIT_S) -> None:
         self._router, self._redact, self._metrics, self._wait_s = router, redact, metrics, wait_s
-        self._system = Message("system", prompt(TASK))
 
-    async def put(self, minutes: Minutes, review: Review) -> Minutes:
-        asking = [asyncio.create_task(self._worded(s, review)) for s in minutes.statements]
+    async def put(self, minutes: Minutes, review: Review, tone: str = "") -> Minutes:
+        system = in_tone(TASK, tone)
+        asking = [asyncio.create_task(self._worded(s, review, system)) for s in minutes.statements]
         done, late = await asyncio.wait(asking, timeout=self._wait_s)
         for task in late:
             task.cancel()
@@ -45,10 +45,10 @@ class ModelSpeaker:
         worded = tuple(task.result() if task in done else plain for plain, task in pairs)
         return replace(minutes, statements=worded)
 
-    async def _worded(self, plain: Statement, review: Review) -> Statement:
+    async def _worded(self, plain: Statement, review: Review, system: Message) -> Statement:
         if plain.vote is Vote.ABSTAINS:
             return plain
-        messages = (self._system, Message("user", self._facts(plain)))
+        messages = (system, Message("user", self._facts(plain)))
         told = await self._router.ask(TASK, review.head, messages, _BOUNDS)
         if told is None:
             return self._instead(plain, "no_answer")

@@ -10,11 +10,13 @@ import asyncio
 import re
 from dataclasses import replace
 
+from controller.plan.step import Action
 from controller.review.narrative import LENGTH_MAX, admitted, told_by_rules
 from controller.review.report import Narrative, Review
 from controller.telemetry import Metrics
+from controller.tools.persona import persona_of
 from llm.facts import Redact, facts
-from llm.prompts import prompt
+from llm.prompts import in_tone
 from llm.providers.provider import Bounds, Message
 from llm.router import Router, Told
 
@@ -32,7 +34,6 @@ class ModelNarrator:
 
     def __init__(self, router: Router, redact: Redact, metrics: Metrics, *, wait_s: float = WAIT_S) -> None:
         self._router, self._redact, self._metrics, self._wait_s = router, redact, metrics, wait_s
-        self._system = Message("system", prompt(TASK))
         self._waiting = 0
 
     async def narrate(self, review: Review) -> Narrative:
@@ -52,7 +53,7 @@ class ModelNarrator:
 
     async def _asked(self, review: Review) -> Told | None:
         known = facts(review, self._redact)
-        messages = (self._system, Message("user", known))
+        messages = (in_tone(TASK, _tone(review)), Message("user", known))
         self._waiting += 1
         try:
             async with asyncio.timeout(self._wait_s):
@@ -66,6 +67,13 @@ class ModelNarrator:
     def _instead(self, plain: Narrative, why: str) -> Narrative:
         self._metrics.count("alma_narratives", "rules", why)
         return plain
+
+
+def _tone(review: Review) -> str:
+    """What is all new is told as by who creates, anything else as by who deploys."""
+    is_new = all(c.effect.action is Action.CREATE for p in review.plans for c in p.changes)
+    persona = persona_of("create" if is_new else "deploy")
+    return persona.tone if persona else ""
 
 
 def _without_ids(text: str, known: str) -> str:

@@ -14,6 +14,7 @@ from controller.operations.asking import AskDesk
 from controller.operations.audit import Asked, audited
 from controller.operations.comment_reads import ReadDesk, scopes_of, stored_review
 from controller.operations.context import Context
+from controller.operations.manner import in_manner
 from controller.operations.proposals import ProposalDesk
 from controller.operations.rights import BEYOND_LIMITS, RIGHTS, require_right
 from controller.operations.rollback import RollbackDesk
@@ -71,6 +72,7 @@ class CommentDesk:
             body = await self._audited(
                 meant, record, actor, lambda: self._carried_out(meant, record, pull, actor, marker)
             )
+            body = await in_manner(body.removeprefix(marker).strip(), meant, record, self.reads)
         except AlmaError as e:
             if isinstance(e, ForgeError):
                 raise
@@ -78,7 +80,7 @@ class CommentDesk:
             reason = f"{e} ({e.hint})" if e.hint else str(e)
             return refused_answer(command.verb, comment.author.login, reason, marker)
         self.metrics.count("alma_commands", verb.name, "answered")
-        return body.replace(marker, f"{marker}\n\n{prose(said)}", 1) if said else body
+        return "\n\n".join(filter(None, (marker, prose(said), body))) + "\n"
 
     async def _meant(
         self, command: Command, record: IprRecord, pull: PullRequest, comment: Comment, actor: Actor

@@ -27,6 +27,7 @@ from controller.tools.authoring import lacking, matching
 from controller.tools.comparing import compared
 from controller.tools.council import Speaker, convene, council_told
 from controller.tools.forecasting import FORECAST_METRICS, ForecastGives
+from controller.tools.persona import persona_of, personas
 from controller.tools.queueing import CALCULATE_CAPACITY, CapacityGives
 from controller.tools.tool import Ground
 from controller.tools.troubles import examined
@@ -55,6 +56,8 @@ class ReadDesk:
         """The answer's body. Raises AlmaError for what cannot be answered."""
         if command.verb == "help":
             return answer.help_answer(list(VERBS.values()), marker)
+        if command.verb == "as":
+            return answer.told_answer(telling.personas_told(personas().values()), marker)
         if command.verb == "status":
             return answer.status_answer([_status(s) for s in await scopes_of(self.about, command, record)], marker)
         if command.verb == "plan":
@@ -118,29 +121,32 @@ class ReadDesk:
 
     async def council(self, asked: Asked) -> str:
         minutes = convene(asked.review, asked.command.text)
-        return answer.told_answer(council_told(await self.speaker.put(minutes, asked.review)), asked.marker)
+        persona = persona_of("council", asked.command.persona)
+        worded = await self.speaker.put(minutes, asked.review, persona.tone if persona else "")
+        return answer.told_answer(council_told(worded), asked.marker)
 
     async def troubleshoot(self, asked: Asked) -> str:
         """What was said, else what the engine said as the newest run of this pull request failed."""
         about, message = "", asked.command.text
         if not message:
-            run = await self._failed(asked)
+            run = await self.failure(asked.record)
+            if run is None:
+                raise InvalidInput("no run of this pull request failed", hint="write the message after the verb")
             about, message = f"Run {run.run} of {run.scope}: {run.reason.splitlines()[0][:300]}", run.reason
         told = telling.trouble_told(about, examined(message, await self._entries(asked)))
         return answer.told_answer(told, asked.marker)
 
-    async def _failed(self, asked: Asked) -> RunRecord:
+    async def failure(self, record: IprRecord) -> RunRecord | None:
+        """The newest run of this pull request that failed."""
         failed = [
             r
             for r in await self.about.records.all(RunRecord)
-            if r.repository == asked.record.repository
-            and asked.record.number in r.pulls
+            if r.repository == record.repository
+            and record.number in r.pulls
             and r.word in (RunWord.UNDONE, RunWord.PARKED, RunWord.UNDOING)
             and r.reason
         ]
-        if not failed:
-            raise InvalidInput("no run of this pull request failed", hint="write the message after the verb")
-        return max(failed, key=lambda r: r.created)
+        return max(failed, key=lambda r: r.created, default=None)
 
     async def _entries(self, asked: Asked) -> tuple[Entry, ...]:
         """As evidence where they can be had."""

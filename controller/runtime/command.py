@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.review.command_answer import Verb, VerbKind
+from controller.tools.persona import personas
 
 _FIRST = re.compile(r"^\s{0,3}(?:/alma|alma)(?:[ \t]+(?P<rest>[^\r\n]*))?$")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
@@ -38,6 +39,7 @@ VERBS: Mapping[str, Verb] = {
         Verb("forecast", VerbKind.READ, "forecast NUMBER… [steps=N] [limit=N]", "measurements, continued"),
         Verb("troubleshoot", VerbKind.READ, "troubleshoot [words]", "what a failure probably means", words=True),
         Verb("ask", VerbKind.READ, "ask words", "one of the other verbs, from words", words=True),
+        Verb("as", VerbKind.READ, "as PERSONA [verb …]", "any verb in the manner of architect, operator or medic"),
         Verb("set", VerbKind.BRANCH, "set RESOURCE key=value… [-s scope]", "a commit with fields of one resource"),
         Verb("optimize", VerbKind.BRANCH, "optimize [30%] [-s scope]", "a commit that saves a share of the cost"),
         Verb("fix", VerbKind.BRANCH, "fix [-s scope]", "a commit that mends the findings with one answer"),
@@ -70,7 +72,7 @@ VERBS: Mapping[str, Verb] = {
 @dataclass(frozen=True, slots=True)
 class Command:
     """What a comment asks. `verb` may be one that VERBS does not have; `wrong` says what does not fit. `text`: what a
-    verb that takes words was told, on one line."""
+    verb that takes words was told, on one line. `persona`: the one that `as` names."""
 
     verb: str
     args: tuple[str, ...] = ()
@@ -79,6 +81,7 @@ class Command:
     until: str = ""
     wrong: str = ""
     text: str = ""
+    persona: str = ""
 
 
 def parse_command(body: str) -> Command | None:
@@ -90,6 +93,23 @@ def parse_command(body: str) -> Command | None:
     rest = found.group("rest") or "help"
     if first.lstrip().startswith("alma") and _verb(rest.split()) not in VERBS:
         return None  # "alma is a nice name" is prose; a slash makes it a command
+    if _verb(rest.split()) == "as":
+        return _as(rest.split()[1:])
+    return _command(rest)
+
+
+def _as(words: list[str]) -> Command:
+    """`as PERSONA verb …` is that verb; `as PERSONA` the one it is for; `as` alone asks who there is."""
+    if not words:
+        return Command("as")
+    name = words[0].lower()
+    if name not in personas():
+        return Command("as", wrong=f"it takes one of {', '.join(personas())}")
+    meant = _command(" ".join(words[1:]) or personas()[name].alone)
+    return Command("as", wrong="it takes one persona") if meant.verb == "as" else replace(meant, persona=name)
+
+
+def _command(rest: str) -> Command:
     verb = _verb(rest.split())
     if verb in VERBS and VERBS[verb].words:
         return _told(verb, rest.split()[1:])

@@ -75,15 +75,16 @@ class Minutes:
 
 
 class Speaker(Protocol):
-    """May put statements into words besides. It fills `words` and `author` and leaves all else as it is (I29)."""
+    """May put statements into words besides. It fills `words` and `author` and leaves all else as it is (I29). `tone`
+    is a sentence on how to speak."""
 
-    async def put(self, minutes: Minutes, review: Review) -> Minutes: ...
+    async def put(self, minutes: Minutes, review: Review, tone: str = "") -> Minutes: ...
 
 
 class RuleSpeaker:
     """The rules' own words are enough."""
 
-    async def put(self, minutes: Minutes, review: Review) -> Minutes:
+    async def put(self, minutes: Minutes, review: Review, tone: str = "") -> Minutes:
         return minutes
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from controller.review.told import Told
 from controller.review.wording import many, money_text
 from controller.tools.authoring import Suggestion
 from controller.tools.comparing import CompareGives
 from controller.tools.forecasting import ForecastGives
+from controller.tools.persona import Persona
 from controller.tools.queueing import CapacityGives
 from controller.tools.troubles import TroubleGives
 
@@ -50,3 +51,9 @@ def trouble_told(about: str, given: TroubleGives) -> Told:
     causes = ", and ".join(given.probable_causes)
     said = (f"Probable cause: {causes}.", *(f"{e[:1].upper()}{e[1:]}." for e in given.evidence))
     return Told("Diagnosis", (f"{about}.", *said) if about else said, points=given.next_steps)
+
+
+def personas_told(personas: Iterable[Persona]) -> Told:
+    rows = tuple((p.name, p.tone, ", ".join(p.verbs), p.alone) for p in personas)
+    said = ("A manner changes how an answer is told, never what it says.",)
+    return Told("Personas", said, ("Persona", "Manner", "Answers by itself", "Named alone"), rows)

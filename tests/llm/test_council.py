@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from controller.telemetry import Metrics
 from controller.tools.council import Minutes, convene, council_told
+from controller.tools.persona import personas
 from llm.budget import Amount, Budget, Price
 from llm.council import ModelSpeaker
 from llm.providers.openai import OpenAiProvider
@@ -110,3 +111,15 @@ async def test_the_model_of_the_configuration_speaks_on_a_pull_request_beside_th
     spoken = [line for line in worded.splitlines() if "in the words of groq llama" in line]
     assert len(spoken) == 1 and spoken[0].startswith("- architect")
     assert [line for line in worded.splitlines() if line not in spoken and line] == [x for x in plain.splitlines() if x]
+
+
+async def test_a_persona_changes_the_tone_of_a_prompt_and_no_vote() -> None:
+    """What a model is told of the change is the same whoever speaks (M31)."""
+    async with model_server(says(TRUE)) as server:
+        provider = OpenAiProvider(Endpoint("groq", server.url, "llama"))
+        told = [await speaker(provider).put(MINUTES, SHOP, p.tone) for p in personas().values()]
+        await provider.close()
+        asked = [(r.json["messages"][0]["content"], r.json["messages"][1]["content"]) for r in server.requests]
+    assert len({system for system, _ in asked}) == len(told) == 3
+    assert len({user for _, user in asked}) * 3 == len(asked)
+    assert all(without_words(one) == MINUTES for one in told)

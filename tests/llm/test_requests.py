@@ -15,10 +15,11 @@ import pytest
 from controller.redact import Redactor, forms
 from controller.review.report import Review
 from controller.telemetry import Metrics
+from controller.tools.persona import personas
 from llm.budget import Amount, Budget, Price
 from llm.facts import FACTS_CHARS_MAX, FIELDS, facts
 from llm.narrator import ModelNarrator
-from llm.prompts import prompt
+from llm.prompts import in_tone
 from llm.providers.openai import OpenAiProvider
 from llm.providers.provider import Endpoint
 from llm.router import Route, Router
@@ -41,6 +42,7 @@ ENCODED = (
     f"postgres://app:{CANARY}@db/app",
     f"{CANARY[:14]}\n  {CANARY[14:]}",
 )
+OURS = personas().values()
 _REQUEST = {"model", "messages", "max_tokens", "temperature", "stream", "stream_options"}
 _HEADERS = {"host", "accept", "authorization", "content-length", "content-type", "user-agent"}
 
@@ -72,7 +74,7 @@ def assert_is_clean(request: Request, port: int) -> None:
     assert set(request.headers) <= _HEADERS and set(request.json) == _REQUEST
     assert request.headers["authorization"] == f"Bearer {KEY}" and KEY not in request.body.decode()
     system, user = request.json["messages"]
-    assert system == {"role": "system", "content": prompt("narrate")}
+    assert system["role"] == "system" and system["content"] in {in_tone("narrate", p.tone).text for p in OURS}
     assert set(user) == {"role", "content"} and len(user["content"]) <= FACTS_CHARS_MAX
     for number, line in enumerate(user["content"].splitlines(), 1):
         fact = json.loads(line)

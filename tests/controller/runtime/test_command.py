@@ -25,6 +25,11 @@ from controller.runtime.command import VERBS, Command, parse_command
         ("  /alma status", Command("status")),
         ("/alma STATUS", Command("status")),
         ("/alma plna", Command("plna")),
+        ("/alma as", Command("as")),
+        ("/alma as medic", Command("troubleshoot", persona="medic")),
+        ("/alma as Operator plan -s prod", Command("plan", scopes=("prod",), persona="operator")),
+        ("/alma as architect council is it's so?", Command("council", text="is it's so?", persona="architect")),
+        ("/alma as medic confirm 4f0c1234", Command("confirm", ("4f0c1234",), persona="medic")),
     ],
 )
 def test_a_command_is_read(body: str, expected: Command) -> None:
@@ -50,7 +55,15 @@ def test_prose_quotes_code_and_later_lines_never_command(body: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ['/alma pause --reason "open', "/alma plan $(reboot)", "/alma plan -s", "/alma plan -s ../x;y"]
+    "body",
+    [
+        '/alma pause --reason "open',
+        "/alma plan $(reboot)",
+        "/alma plan -s",
+        "/alma plan -s ../x;y",
+        "/alma as root plan",
+        "/alma as medic as medic",
+    ],
 )
 def test_what_does_not_fit_is_said_and_not_done(body: str) -> None:
     command = parse_command(body)
