@@ -163,6 +163,12 @@ class ReconcileSettings(Strict):
     lease: Annotated[Seconds, Field(ge=1, le=600)] = 15
 
 
+class BreakGlassSettings(Strict):
+    """Two admins may let a waiting run go past approvals, confirmations, limits and windows; both within this time."""
+
+    within: Annotated[Seconds, Field(ge=60, le=86_400)] = 900
+
+
 class KeepSettings(Strict):
     """How long what is over stays in `alma history`; the audit chain keeps every event."""
 
@@ -220,10 +226,16 @@ class Settings(Strict):
     registries: dict[str, RegistrySettings] = Field(default_factory=dict)
     reconcile: ReconcileSettings = ReconcileSettings()
     keep: KeepSettings = KeepSettings()
+    break_glass: BreakGlassSettings | None = None  # None: nobody may
     llm: ModelSettings | None = None
     key_file: str | None = None
     journal: str | None = None
     executor: Annotated[ExecutorSettings, BeforeValidator(_executor)] = ExecutorSettings()
+
+    @property
+    def glass_s(self) -> float:
+        """How long those who break the glass count; 0 where nobody may."""
+        return float(self.break_glass.within) if self.break_glass else 0.0
 
     def offered(self) -> frozenset[str]:
         """Names of the targets that nobody configured and only what names them may reach."""
@@ -286,8 +298,9 @@ _ENVIRONMENT: Mapping[str, str] = {
     "ALMA_API_KEYS": "api_keys",
     "ALMA_REGISTRIES": "registries",
     "ALMA_LLM": "llm",
+    "ALMA_BREAK_GLASS": "break_glass",
 }
-_STRUCTURED = ("repositories", "targets", "allow", "roles", "people", "api_keys", "registries", "llm")
+_STRUCTURED = ("repositories", "targets", "allow", "roles", "people", "api_keys", "registries", "llm", "break_glass")
 _NUMBERS = ("in_flight", "per_minute", "burst", "days", "runs")
 
 

@@ -160,7 +160,8 @@ async def build_controller(
     queue = WorkQueue(install.clock)
     spreading = Spreading(queue)
     running = _running(install, by_name, git, spreading, observe=observe)
-    about = Context(install.records, queue, install.executor, install.clock, {n: r.rules for n, r in by_name.items()})
+    rules = {n: r.rules for n, r in by_name.items()}
+    about = Context(install.records, queue, install.executor, install.clock, rules, settings.glass_s)
     rollbacks = RollbackDesk(about, git)
     reviewing = Reviewing(install.planning, install.records, voices.narrator)
     spreading.iprs.update(
@@ -191,7 +192,8 @@ def _running(
     budgets = Budgets(HealBudget(install.clock), HealBudget(install.clock))
     people = {address.lower(): login for login, named in install.settings.people.items() for address in named}
     approving = Approving({n: _approval_place(r) for n, r in by_name.items()}, clearances, people)
-    judging = Judging(install.records, git, clearances, approving, serving, budgets.heals, install.clock)
+    glass_s = install.settings.glass_s
+    judging = Judging(install.records, git, clearances, approving, serving, budgets.heals, install.clock, glass_s)
     sources = {name: r.source for name, r in by_name.items()}
     allow_of, sops_of = _allow_of(install.records, sources), _sops_of(install.records, sources)
     runs = ScopeRuns(

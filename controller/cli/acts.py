@@ -1,4 +1,4 @@
-"""Acts: confirm, cancel, retry, unlock, rollback, pause, resume, reconcile. The running controller decides who may."""
+"""Acts on runs and scopes: confirm, cancel, retry, pause and their like. The running controller decides who may."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ def confirm(ctx: click.Context, run: str, digest: str | None) -> int:
     """Let waiting RUN go: exactly the changes it lists."""
     told = _act(ctx, "confirm", run=run, digest=digest)
     click.echo(f"run {told['run']}: confirmed, {len(told['listed'])} changes may run")
+    return 0
+
+
+@click.command("break-glass")
+@click.argument("run")
+@click.option("--reason", required=True)
+@click.pass_context
+def break_glass(ctx: click.Context, run: str, reason: str) -> int:
+    """Let waiting RUN go without approvals, confirmations, limits or windows: the second of two admins does."""
+    told = _act(ctx, "break-glass", run=run, reason=reason)
+    by = [b["name"] for b in told["breakers"]]
+    click.echo(f"run {told['run']}: " + (f"goes on, by {by[0]} and {by[1]}" if by[1:] else "waits for a second admin"))
     return 0
 
 

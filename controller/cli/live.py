@@ -121,8 +121,8 @@ def print_result(run: RunRecord) -> None:
         sign, colour = _SIGNS.get(change.result, ("·", ""))
         click.secho(f"  {sign} {result_line(change)}", fg=colour or None)
     click.secho(f"scope {run.scope}: {_whole(run)}{_spent(run)}. Run: {run.run}", bold=True)
-    for warning in run.warnings:
-        click.secho(f"  warning: {warning}", fg="yellow")
+    for warning in run.remarks:
+        click.secho(f"  warning: {visible(warning)}", fg="yellow")
 
 
 def _whole(run: RunRecord) -> str:

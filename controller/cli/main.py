@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "events": ("controller.cli.readings:events", "What happened, event by event."),
     "logs": ("controller.cli.readings:logs", "One run from begin to end."),
     "confirm": ("controller.cli.acts:confirm", "Let a waiting run go."),
+    "break-glass": ("controller.cli.acts:break_glass", "Two admins let a waiting run go past its gates."),
     "cancel": ("controller.cli.acts:cancel", "End a waiting run, undo a running one."),
     "retry": ("controller.cli.acts:retry", "Lift the quarantine and try again."),
     "unlock": ("controller.cli.acts:unlock", "Go on after a parked run."),

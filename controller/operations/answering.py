@@ -16,7 +16,7 @@ from controller.operations.comment_reads import ReadDesk, scopes_of, stored_revi
 from controller.operations.context import Context
 from controller.operations.manner import in_manner
 from controller.operations.proposals import ProposalDesk
-from controller.operations.rights import BEYOND_LIMITS, RIGHTS, require_right
+from controller.operations.rights import BEYOND_LIMITS, BREAK_GLASS, RIGHTS, require_right
 from controller.operations.rollback import RollbackDesk
 from controller.review.command_answer import VerbKind, done_answer, refused_answer, unknown_answer
 from controller.review.inert import prose
@@ -121,6 +121,8 @@ class CommentDesk:
         match command.verb:
             case "confirm":
                 return await self._confirm(command, record, pull, actor)
+            case "break-glass":
+                return await self._break_glass(command, record, actor)
             case "deploy":
                 names = [s.scope for s in await self._named(command, record)]
                 for name in names:
@@ -162,6 +164,17 @@ class CommentDesk:
         listed = tuple(x for r in record.reviewed for x in r.listed)
         await self.about.records.save("ipr.confirmed", replace(record, confirmed=listed, confirmed_by=actor.id))
         return f"Once merged, exactly the {len(listed)} listed changes run, as long as head and plan stay as they are."
+
+    async def _break_glass(self, command: Command, record: IprRecord, actor: Actor) -> str:
+        run = await self._run(command, record)
+        for earlier in run.breakers:  # rights are looked up when they are used (I3)
+            account = Account(earlier.by if self.forge.kind == "local" else earlier.by.partition(":")[2], earlier.name)
+            require_right(self.actor_of(account, await self.forge.standing(account)), self.rules, BREAK_GLASS)
+        after = await runs.break_glass(self.about, actor, run.run, command.reason)
+        if len(after.breakers) < 2:
+            ends = f"{self.about.glass_s / 60:g} minutes"
+            return f"A second admin lets run {run.run} go: /alma break-glass {run.run} --reason …, within {ends}."
+        return f"The glass is broken: run {run.run} goes on with exactly the changes it listed."
 
     async def _each(self, command: Command, record: IprRecord, actor: Actor, verb: str) -> str:
         names = [s.scope for s in await self._named(command, record)]

@@ -23,6 +23,7 @@ class Context:
     executor: Executor
     clock: Clock
     roles: Mapping[str, RoleRules] = field(default_factory=dict)
+    glass_s: float = 0.0  # how long two people who break the glass count; 0: nobody may
 
     def rules(self, repository: str) -> RoleRules:
         """The repository's, or those that let only its forge's people and root in."""

@@ -72,6 +72,9 @@ class Desk:
             ),
             "logs": lambda who, a: readings.logs(about, who, _text(a, "run")),
             "confirm": lambda who, a: _shown(runs.confirm(about, who, _text(a, "run"), _maybe(a, "digest"))),
+            "break-glass": lambda who, a: _shown(
+                runs.break_glass(about, who, _text(a, "run"), _maybe(a, "reason") or "")
+            ),
             "cancel": lambda who, a: _shown(runs.cancel(about, who, _text(a, "run"))),
             "retry": lambda who, a: _shown(runs.retry(about, who, _text(a, "run"))),
             "unlock": lambda who, a: _shown(runs.unlock(about, who, _text(a, "run"))),

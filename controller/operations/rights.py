@@ -36,6 +36,7 @@ def _words(kind: VerbKind) -> str:
 
 BEYOND_LIMITS = "confirm above the prune limits"
 PROPOSE = "commit to a pull request"
+BREAK_GLASS = "break-glass"
 # No door asks for these by name: one is a part of `confirm`, the other is asked for in comments.
 UNDER_OTHER_NAMES = frozenset((BEYOND_LIMITS, PROPOSE))
 
@@ -57,6 +58,7 @@ RIGHTS: Mapping[str, Right] = {
         _acts(PROPOSE, comment=_words(VerbKind.BRANCH), gate="reviewed first, never on the tracked branch"),
         _acts("confirm", comment="confirm", gate="exactly the listed changes"),
         _acts(BEYOND_LIMITS, Role.ADMIN, "confirm", "policy.prune, or nothing wanted any more"),
+        _acts(BREAK_GLASS, Role.ADMIN, BREAK_GLASS, "two people by one door, a reason, an end"),
         _acts("cancel", comment="cancel", gate="what ran is undone, its content held"),
         _acts("retry", comment="retry", gate="a parked scope: unlock first"),
         _acts("unlock", Role.ADMIN, "unlock", "what failed stays held"),

@@ -1,4 +1,4 @@
-"""What anyone may ask of a run: confirm, cancel, retry, unlock."""
+"""What anyone may ask of a run: confirm, break the glass, cancel, retry, unlock."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import replace
 from controller.errors import InvalidInput, RefusedByPolicy
 from controller.operations.access import Actor
 from controller.operations.context import Context
-from controller.operations.rights import BEYOND_LIMITS
+from controller.operations.rights import BEYOND_LIMITS, BREAK_GLASS
 from controller.operations.scopes import retry_scope
-from controller.runtime.records import RunRecord, ScopeRecord
+from controller.runtime.glass import asked, may_join
+from controller.runtime.records import Breaker, RunRecord, ScopeRecord
 from controller.runtime.run import RunWord
 from controller.runtime.run_log import RunLog
 from controller.runtime.run_machine import replayed
+
+_REASON_MAX = 300  # characters
 
 
 async def confirm(about: Context, actor: Actor, run: str, digest: str | None = None) -> RunRecord:
@@ -35,6 +38,29 @@ async def confirm(about: Context, actor: Actor, run: str, digest: str | None = N
         confirmed_digest=record.digest,
     )
     await about.records.save("run.confirmed", after)
+    about.look(record.scope)
+    return after
+
+
+async def break_glass(about: Context, actor: Actor, run: str, reason: str) -> RunRecord:
+    """The first of two admins asks, the second lets the run go, with the plan both were shown. It lifts what the run
+    waits for: approvals, confirmations, limits, windows; never what holds a scope, and never what is refused."""
+    record = await about.run(run, actor, BREAK_GLASS)
+    if not about.glass_s:
+        raise RefusedByPolicy(
+            "nobody may break the glass here", hint="`break_glass: {within: 15m}` in the server configuration"
+        )
+    if record.word is not RunWord.WAITING:
+        raise InvalidInput(f"run {record.run} does not wait; it is {record.word}", hint="alma status")
+    if not reason.strip():
+        raise InvalidInput("breaking the glass needs a reason", hint='--reason "why"')
+    now = about.clock.wall()
+    known = asked(record, record.digest, now, about.glass_s)
+    one = Breaker(actor.id, actor.shown, reason.strip()[:_REASON_MAX], now.isoformat(), record.digest)
+    if why := may_join(known, one):
+        raise RefusedByPolicy(why)
+    after = replace(record, breakers=(*known, one))
+    await about.records.save("run.glass", after)
     about.look(record.scope)
     return after
 

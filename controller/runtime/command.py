@@ -58,6 +58,7 @@ VERBS: Mapping[str, Verb] = {
         Verb("template", VerbKind.BRANCH, "template NAME [key=value…] [-s scope]", "a commit that adds a starter"),
         Verb("create", VerbKind.BRANCH, "create words [-s scope]", "a commit with a blueprint from words", words=True),
         Verb("confirm", VerbKind.ACT, "confirm [RUN or DIGEST]", "let the listed destructive changes run"),
+        Verb("break-glass", VerbKind.ACT, 'break-glass [RUN] --reason "why"', "two admins: run what waits, as shown"),
         Verb("deploy", VerbKind.ACT, "deploy [-s scope]", "look at the merged content now"),
         Verb("rollback", VerbKind.ACT, "rollback [REV] [-s scope]", "run older content and open the revert"),
         Verb("retry", VerbKind.ACT, "retry [RUN] [-s scope]", "lift the quarantine and try again"),

@@ -51,6 +51,7 @@ class Circumstances:
     owns_before_journal: bool = False  # live marks, and a journal that knows nothing of them
     unapproved: str = ""  # which approvals are missing (I3)
     heal_delay: str = ""  # healing again so soon is held back (I18)
+    glass: str = ""  # who broke it for this very plan, and why (I7)
 
 
 class Verdict(StrEnum):
@@ -78,6 +79,7 @@ class Decision:
     waits_for: WaitsFor = WaitsFor.NOTHING
     blocking: tuple[Change, ...] = field(default=())
     over_budget: bool = False
+    glass: str = ""
 
 
 def decide(plan: Plan, record: ScopeRecord, policy: ScopePolicy, about: Circumstances) -> Decision:
@@ -88,7 +90,7 @@ def decide(plan: Plan, record: ScopeRecord, policy: ScopePolicy, about: Circumst
     return (
         _held(plan, record, about)
         or (_heal(plan, policy, about) if is_heal(plan, record) else _deploy(plan, record, policy, about))
-        or Decision(Verdict.GO, plan)
+        or Decision(Verdict.GO, plan, glass=about.glass)
     )
 
 
@@ -158,7 +160,7 @@ def _deploy(plan: Plan, record: ScopeRecord, policy: ScopePolicy, about: Circums
         names = ", ".join(sorted({str(c.effect.resource) for c in blocking})[:5])
         reason = asked_for(blocking) or f"destructive and listed by no merged review: {names}"
         return _confirm(plan, blocking, reason, False)
-    opens = opens_at(plan, policy.windows, about.now)
+    opens = None if about.glass else opens_at(plan, policy.windows, about.now)
     if opens:
         when = opens.isoformat(timespec="minutes")
         return Decision(Verdict.WAIT, plan, f"waits for the window that opens at {when}", "", WaitsFor.WINDOW)

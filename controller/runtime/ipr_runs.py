@@ -124,7 +124,7 @@ def _progress(run: RunRecord, continues_in: int | None) -> RunProgress:
         revert_number=run.revert_pull,
         continues_in=continues_in,
         causes=_causes(run),
-        warnings=run.warnings,
+        warnings=run.remarks,
     )
 
 

@@ -12,6 +12,7 @@ from controller.plan.limits import Allowance
 from controller.runtime.clock import Clock
 from controller.runtime.decide import Circumstances, Decision, decide, is_heal
 from controller.runtime.drift import HealBudget
+from controller.runtime.glass import broken
 from controller.runtime.planning import Planned
 from controller.runtime.records import Records, RunRecord, ScopeRecord
 from controller.runtime.scope_head import ScopeHead, Source
@@ -60,9 +61,12 @@ class Judging:
         serving: Serving,
         heals: HealBudget,
         clock: Clock,
+        glass_s: float,
     ) -> None:
+        """`glass_s`: how long two people who break the glass count; 0 where nobody may."""
         self._records, self._source, self._clearances = records, source, clearances
         self._approvals, self._serving, self._heals, self._clock = approvals, serving, heals, clock
+        self._glass_s = glass_s
 
     async def pins(self, record: ScopeRecord, head: ScopeHead) -> Mapping[str, str]:
         """NAME:TAG → digest as the merged reviews resolved it."""
@@ -82,6 +86,10 @@ class Judging:
                     waiting.confirmed_digest,
                 ),
             )
+        glass = broken(waiting, planned.plan.digest, self._clock.wall(), self._glass_s)
+        if waiting and glass:
+            listed, by = frozenset(waiting.listed), waiting.breakers[-1].by
+            allowances += (Allowance(ClearedBy.CONFIRM, by, "run", listed, planned.plan.digest),)
         heals = is_heal(planned.plan, record)
         settled = heals or not planned.plan.changes
         about = Circumstances(
@@ -91,8 +99,9 @@ class Judging:
             observe_only=self._serving.locks(planned.plan),
             unready=await self._unready(record, head),
             owns_before_journal=self._before_journal(record, planned),
-            unapproved="" if settled else await self._approvals.lacking(record, head, planned.plan, waiting),
+            unapproved="" if settled or glass else await self._approvals.lacking(record, head, planned.plan, waiting),
             heal_delay=self._heals.held_back(record) if heals else "",
+            glass=glass,
         )
         return decide(planned.plan, record, head.policy, about)
 

@@ -131,6 +131,18 @@ class ChangeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Breaker:
+    """One of the two people who let a run go past what it waits for (I7). `at`: ISO time; `digest`: of the plan they
+    looked at."""
+
+    by: str
+    name: str
+    reason: str
+    at: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """One attempt to bring a scope to a revision."""
 
@@ -157,6 +169,8 @@ class RunRecord:
     confirmed_name: str = ""  # what `confirmed_by` is called
     confirmed_digest: str = ""  # of the plan that was confirmed; the present one may differ since
     over_budget: bool = False
+    breakers: tuple[Breaker, ...] = ()
+    glass: str = ""  # who broke it for this run, and why
     superseded_by: str = ""
     warnings: tuple[str, ...] = ()
     revert_pull: int | None = None
@@ -164,6 +178,11 @@ class RunRecord:
     @property
     def key(self) -> str:
         return self.run
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people must see beside how it ended."""
+        return (*filter(None, (self.glass,)), *self.warnings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class Settling:
             elif before:
                 await self._end(before, RunWord.CANCELLED, "another plan took its place")
             run = await self._record(record, revision, tree, decision, new_id(), RunWord.RUNNING)
-        run = replace(run, heal=heal, rollback=rollback)
+        run = replace(run, heal=heal, rollback=rollback, glass=decision.glass)
         begun = Begun(run.run, decision.plan)
         # Whatever it leaves behind is known, though no state of the scope may ever be verified.
         scope = replace(record, run=run.run, waiting=still_waiting, accepted=True)
@@ -286,6 +286,7 @@ def _confirmed_as(before: RunRecord, run: RunRecord) -> RunRecord:
         confirmed_by=before.confirmed_by,
         confirmed_name=before.confirmed_name,
         confirmed_digest=before.confirmed_digest,
+        breakers=before.breakers,
     )
 
 
