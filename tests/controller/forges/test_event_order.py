@@ -10,15 +10,16 @@ import pytest
 
 from controller.forges.forge import Forge, ForgeHint
 from tests.controller.forges.fake_repository import FakeRepository
-from tests.controller.forges.webhook_kinds import KINDS, encoded
+from tests.controller.forges.webhook_kinds import GITEA, KINDS, encoded
 
 Report = Callable[..., None]
 Event = tuple[dict[str, str], bytes]
+ALL = {**KINDS, "gitea": GITEA}
 
 
 def the_story(name: str) -> tuple[FakeRepository, list[Event]]:
     """Opened, pushed to, spoken on, merged, and the push of the merge; with the event of each."""
-    kind = KINDS[name]
+    kind = ALL[name]
     server = kind.server()
     for _ in range(6):
         server.add_pull("other")
@@ -41,7 +42,7 @@ async def found(forge: Forge, events: list[Event]) -> tuple[object, ...]:
     return frozenset(hints), pulls, said
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", ALL)
 async def test_every_order_of_the_events_leads_to_the_same(name: str, report_n: Report) -> None:
     server, events = the_story(name)
     expected = await found(server.forge(), events)
@@ -52,7 +53,7 @@ async def test_every_order_of_the_events_leads_to_the_same(name: str, report_n: 
     assert (len(orders), wrong) == (120, [])
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", ALL)
 async def test_events_that_come_again_lead_to_the_same(name: str, report_n: Report) -> None:
     server, events = the_story(name)
     forge, draw, sent, wrong = server.forge(), random.Random(8), 0, 0
@@ -66,7 +67,7 @@ async def test_events_that_come_again_lead_to_the_same(name: str, report_n: Repo
     assert wrong == 0
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", ALL)
 async def test_without_any_event_the_list_tells_it_all(name: str, report_n: Report) -> None:
     server, _ = the_story(name)
     forge = server.forge()

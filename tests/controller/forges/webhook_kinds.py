@@ -12,6 +12,7 @@ import orjson
 
 from controller.forges.forge import Forge, ForgeHint
 from tests.controller.forges.fake_forge import SECRET
+from tests.controller.forges.fake_gitea import FakeGitea
 from tests.controller.forges.fake_repository import FakeRepository
 from tests.controller.forges.github_server.server import GitHubServer
 from tests.controller.forges.gitlab_server.server import GitLabServer
@@ -32,6 +33,10 @@ def github_headers(event: str, body: bytes) -> dict[str, str]:
 
 def gitlab_headers(event: str, body: bytes) -> dict[str, str]:
     return {"X-Gitlab-Event": event, "X-Gitlab-Token": SECRET, "Idempotency-Key": "1"}
+
+
+def gitea_headers(event: str, body: bytes) -> dict[str, str]:
+    return {"X-Gitea-Event": event, "X-Gitea-Signature": digest(body)}
 
 
 def digest(body: bytes, secret: str = SECRET) -> str:
@@ -101,6 +106,18 @@ KINDS = {
         {"Push Hook": ForgeHint(branch="main"), "Merge Request Hook": _SEVEN, "Note Hook": _SEVEN},
     ),
 }
+# What a real Gitea sends is read in test_webhook.
+GITEA = Kind(
+    FakeGitea,
+    gitea_headers,
+    "X-Gitea-Signature",
+    {
+        "push": {"ref": "refs/heads/main", "repository": HUB},
+        "pull_request": {"number": 7, "pull_request": {"number": 7}, "repository": HUB},
+        "issue_comment": {"comment": {}, "issue": {"number": 7}, "is_pull": True, "repository": HUB},
+    },
+    {"push": ForgeHint(branch="main"), "pull_request": _SEVEN, "issue_comment": _SEVEN},
+)
 EVENTS = [(kind, event) for kind, entry in KINDS.items() for event in entry.payloads]
 
 
