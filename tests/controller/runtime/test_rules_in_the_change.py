@@ -72,20 +72,47 @@ async def test_rules_that_came_before_count_for_what_follows(tmp_path: Path, rep
     report_n("E2", 1)
 
 
-@pytest.mark.parametrize("words", ["gate: off", "gate: destructive"])
-async def test_strict_stays_strict_for_the_change_that_ends_it(
-    tmp_path: Path, words: str, report_n: Callable[..., None]
+# What holds a change back, and how the change itself would let itself go.
+HOLDS = {
+    "the gate opened": ("gate: strict", "gate: off"),
+    "the gate loosened": ("gate: strict", "gate: destructive"),
+    "approvals given up": ("approvals: {required: 1}", "approvals: {required: 0}"),
+    "fewer approvals": ("approvals: {required: 3}", "approvals: {required: 1}"),
+    "no owner any more": ('approvals: {owners: {"prod/**": [ops]}}', "gate: destructive"),
+    "another owner": ('approvals: {owners: {"prod/**": [ops]}}', 'approvals: {owners: {"prod/**": [alice]}}'),
+    "always open": ('windows: [{cron: "0 2 * * *", for: 1h}]', "gate: destructive"),
+}
+
+
+@pytest.mark.parametrize("rule", HOLDS)
+@pytest.mark.parametrize("door", ["pull request", "push", "two commits of one push"])
+async def test_a_rule_still_holds_the_change_that_ends_it(
+    tmp_path: Path, rule: str, door: str, report_n: Callable[..., None]
 ) -> None:
-    strict = ALMA_YAML + "policy: {gate: strict}\n"
-    repo = Repo.make(tmp_path / "git", {"alma.yaml": strict, SHOP: blueprint(WEB)})
+    before, after = (ALMA_YAML + f"policy: {{{words}}}\n" for words in HOLDS[rule])
+    repo = Repo.make(tmp_path / "git", {"alma.yaml": ALMA_YAML, SHOP: blueprint(WEB)})
     async with estate(repo, tmp_path / "state") as home:
         await home.settle()
-        await home.ask("confirm", run=(await home.runs())[-1].run)
+        repo.push({"alma.yaml": before})
         await home.settle()
-        repo.push({"alma.yaml": ALMA_YAML + f"policy: {{{words}}}\n", SHOP: blueprint(WEB_2)})
+        if door == "pull request":
+            repo.push({"alma.yaml": after, SHOP: blueprint(WEB_2)}, "ipr/two")
+            await home.settle()
+            await home.ask("ipr.merge", number=1)
+        elif door == "push":
+            repo.push({"alma.yaml": after, SHOP: blueprint(WEB_2)})
+        else:
+            repo.push({"alma.yaml": after})
+            repo.push({SHOP: blueprint(WEB_2)})
         await home.settle()
-        assert (await home.runs())[-1].reason == "the plan is not the one that was reviewed"
+        goes = door == "pull request" and rule.startswith("the gate")  # reviewed, digest for digest: strict is content
+        assert image(home) == ("web:2.0" if goes else "web:1.0")
+        assert (await home.runs())[-1].word is (RunWord.DONE if goes else RunWord.WAITING)
     report_n("E2", 1)
+
+
+def image(home: Estate) -> str:
+    return str(home.world["simulation/container:prod-shop-web"]["fields"]["image"])
 
 
 def window(cron: str) -> Window:
