@@ -161,7 +161,7 @@ async def build_controller(
     spreading = Spreading(queue)
     running = _running(install, by_name, git, spreading, observe=observe)
     rules = {n: r.rules for n, r in by_name.items()}
-    about = Context(install.records, queue, install.executor, install.clock, rules, settings.glass_s)
+    about = Context(install.records, queue, install.executor, install.clock, rules, _os_user, settings.glass_s)
     rollbacks = RollbackDesk(about, git)
     reviewing = Reviewing(install.planning, install.records, voices.narrator)
     spreading.iprs.update(
@@ -417,7 +417,11 @@ def _approval_place(repository: _Repository) -> ApprovalPlace:
 
 
 def _os_person(account: Account) -> Actor:
-    user = account.id.removeprefix("os:")
+    return _os_user(account.id)
+
+
+def _os_user(name: str) -> Actor:
+    user = name.removeprefix("os:")
     return os_actor(user, groups_of(user), controller=user == getpass.getuser())
 
 

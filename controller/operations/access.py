@@ -56,6 +56,11 @@ def os_actor(user: str, groups: Collection[str], *, controller: bool = False) ->
     return Actor(f"os:{user}", user, frozenset(names))
 
 
+def stands_for_nobody(actor: Actor) -> bool:
+    """Root and the controller's own user: whoever may become them has a name already."""
+    return "controller" in actor.names or actor.id == "os:root"
+
+
 def role_of(actor: Actor, rules: RoleRules) -> Role:
     """The highest role any rule gives."""
     if "controller" in actor.names or actor.names & set(rules.admin):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from controller.errors import InvalidInput
-from controller.operations.access import Actor, RoleRules
+from controller.operations.access import Actor, RoleRules, os_actor
 from controller.operations.rights import require_right
 from controller.runtime.clock import Clock
 from controller.runtime.executor import Executor
@@ -23,6 +23,7 @@ class Context:
     executor: Executor
     clock: Clock
     roles: Mapping[str, RoleRules] = field(default_factory=dict)
+    person: Callable[[str], Actor] = lambda user: os_actor(user.removeprefix("os:"), ())  # a user of this machine, now
     glass_s: float = 0.0  # how long two people who break the glass count; 0: nobody may
 
     def rules(self, repository: str) -> RoleRules:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from controller.errors import InvalidInput, RefusedByPolicy
-from controller.operations.access import Actor
+from controller.operations.access import Actor, stands_for_nobody
 from controller.operations.context import Context
-from controller.operations.rights import BEYOND_LIMITS, BREAK_GLASS
+from controller.operations.rights import BEYOND_LIMITS, BREAK_GLASS, require_right
 from controller.operations.scopes import retry_scope
 from controller.runtime.glass import asked, may_join
 from controller.runtime.records import Breaker, RunRecord, ScopeRecord
@@ -16,6 +17,7 @@ from controller.runtime.run_log import RunLog
 from controller.runtime.run_machine import replayed
 
 _REASON_MAX = 300  # characters
+AsNow = Callable[[Breaker], Awaitable[Actor]]
 
 
 async def confirm(about: Context, actor: Actor, run: str, digest: str | None = None) -> RunRecord:
@@ -42,9 +44,10 @@ async def confirm(about: Context, actor: Actor, run: str, digest: str | None = N
     return after
 
 
-async def break_glass(about: Context, actor: Actor, run: str, reason: str) -> RunRecord:
+async def break_glass(about: Context, actor: Actor, run: str, reason: str, as_now: AsNow | None = None) -> RunRecord:
     """The first of two admins asks, the second lets the run go, with the plan both were shown. It lifts what the run
-    waits for: approvals, confirmations, limits, windows; never what holds a scope, and never what is refused."""
+    waits for: approvals, confirmations, limits, windows; never what holds a scope, and never what is refused. `as_now`
+    looks up what the first may do now (I3); without it they are users of this machine."""
     record = await about.run(run, actor, BREAK_GLASS)
     if not about.glass_s:
         raise RefusedByPolicy(
@@ -55,10 +58,16 @@ async def break_glass(about: Context, actor: Actor, run: str, reason: str) -> Ru
     if not reason.strip():
         raise InvalidInput("breaking the glass needs a reason", hint='--reason "why"')
     now = about.clock.wall()
-    known = asked(record, record.digest, now, about.glass_s)
-    one = Breaker(actor.id, actor.shown, reason.strip()[:_REASON_MAX], now.isoformat(), record.digest)
+    known = asked(record, record.revision, record.digest, now, about.glass_s)
+    said = reason.strip()[:_REASON_MAX]
+    one = Breaker(actor.id, actor.shown, said, now.isoformat(), record.revision, record.digest)
+    if stands_for_nobody(actor):
+        raise RefusedByPolicy(f"{actor.shown} is nobody in particular", hint="break the glass as yourself")
     if why := may_join(known, one):
         raise RefusedByPolicy(why)
+    for earlier in known:
+        again = await as_now(earlier) if as_now else about.person(earlier.by)
+        require_right(again, about.rules(record.repository), BREAK_GLASS)
     after = replace(record, breakers=(*known, one))
     await about.records.save("run.glass", after)
     about.look(record.scope)

@@ -7,10 +7,14 @@ from datetime import datetime, timedelta
 from controller.runtime.records import Breaker, RunRecord
 
 
-def asked(run: RunRecord, digest: str, now: datetime, within_s: float) -> tuple[Breaker, ...]:
-    """Who has asked for it and still counts: of this plan, and not so long ago that it is over."""
+def asked(run: RunRecord, revision: str, digest: str, now: datetime, within_s: float) -> tuple[Breaker, ...]:
+    """Who has asked for it and still counts: of this commit and plan, and not so long ago that it is over."""
     oldest = now - timedelta(seconds=within_s)
-    return tuple(b for b in run.breakers if b.digest == digest and oldest <= datetime.fromisoformat(b.at) <= now)
+    return tuple(
+        b
+        for b in run.breakers
+        if (b.revision, b.digest) == (revision, digest) and oldest <= datetime.fromisoformat(b.at) <= now
+    )
 
 
 def may_join(known: tuple[Breaker, ...], one: Breaker) -> str:
@@ -24,9 +28,9 @@ def may_join(known: tuple[Breaker, ...], one: Breaker) -> str:
     return ""
 
 
-def broken(run: RunRecord | None, digest: str, now: datetime, within_s: float) -> str:
+def broken(run: RunRecord | None, revision: str, digest: str, now: datetime, within_s: float) -> str:
     """By whom and why; empty while it is whole."""
-    known = asked(run, digest, now, within_s) if run else ()
+    known = asked(run, revision, digest, now, within_s) if run else ()
     if len(known) < 2:
         return ""
     first, second = known[-2:]

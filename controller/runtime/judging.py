@@ -86,7 +86,7 @@ class Judging:
                     waiting.confirmed_digest,
                 ),
             )
-        glass = broken(waiting, planned.plan.digest, self._clock.wall(), self._glass_s)
+        glass = broken(waiting, head.revision, planned.plan.digest, self._clock.wall(), self._glass_s)
         if waiting and glass:
             listed, by = frozenset(waiting.listed), waiting.breakers[-1].by
             allowances += (Allowance(ClearedBy.CONFIRM, by, "run", listed, planned.plan.digest),)

@@ -132,13 +132,14 @@ class ChangeResult:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """One of the two people who let a run go past what it waits for (I7). `at`: ISO time; `digest`: of the plan they
-    looked at."""
+    """One of the two people who let a run go past what it waits for (I7). `at`: ISO time; `revision`, `digest`: of the
+    plan they looked at."""
 
     by: str
     name: str
     reason: str
     at: str
+    revision: str
     digest: str
 
 

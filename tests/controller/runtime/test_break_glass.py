@@ -17,6 +17,7 @@ from controller.runtime.glass import broken
 from controller.runtime.records import Breaker, RunRecord
 from controller.runtime.run import RunWord
 from controller.runtime.work_queue import Priority
+from tests.controller.runtime.clocks import VirtualClock
 from tests.controller.runtime.estate import ALMA_YAML, WEB, WEB_2, Estate, Repo, blueprint, estate
 
 SHOP = "prod/shop.yaml"
@@ -115,6 +116,16 @@ async def test_one_admin_is_not_two(first: str, second: str | None, home: Estate
     report_n("E30 breaking glass", 1)
 
 
+@pytest.mark.parametrize("nobody", [os_actor("root", ()), os_actor("ada", (), controller=True)], ids=lambda a: a.shown)
+async def test_who_anyone_with_rights_may_become_is_no_person(nobody: Actor, home: Estate, report_n: Report) -> None:
+    """An admin who may become root, or who runs the controller, has one vote."""
+    await breaks(home, someone("ben"))
+    with pytest.raises(RefusedByPolicy):
+        await breaks(home, nobody)
+    assert image(home) == "web:1.0"
+    report_n("E30 breaking glass", 1)
+
+
 async def test_one_person_by_two_doors_is_not_two(home: Estate, report_n: Report) -> None:
     await breaks(home, someone("ada"))
     with pytest.raises(RefusedByPolicy, match="another door"):
@@ -146,9 +157,11 @@ def test_it_holds_for_the_plan_they_saw_and_for_a_while(
 ) -> None:
     """The live state may move, and what would run is then another plan."""
     began = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    both = tuple(Breaker(f"os:{n}", n, "down", began.isoformat(), "d1") for n in ("ada", "ben"))
+    both = tuple(Breaker(f"os:{n}", n, "down", began.isoformat(), "c" * 40, "d1") for n in ("ada", "ben"))
     run = RunRecord("r1", "prod", "infra", "c" * 40, RunWord.WAITING, breakers=both)
-    assert bool(broken(run, digest, began + timedelta(minutes=minutes), WITHIN_S)) is counts
+    now = began + timedelta(minutes=minutes)
+    assert bool(broken(run, "c" * 40, digest, now, WITHIN_S)) is counts
+    assert not broken(run, "e" * 40, digest, now, WITHIN_S), "an equal plan of another commit"
     report_n("E30 breaking glass", 1)
 
 
@@ -234,9 +247,17 @@ async def test_who_is_no_admin_any_more_when_the_second_one_asks_does_not_count(
         run = (await last(home)).run
         await comment(home, "ada", f'/alma break-glass {run} --reason "the shop is down"')
     roles = {"infra": {**ROLES, "admin": ("os:ben", "os:cyd")}}
-    async with estate(repo, tmp_path / "state", roles=roles, people=PEOPLE, **glass) as home:
+    clock = VirtualClock()
+    clock.wall_offset = timedelta(minutes=5)
+    async with estate(repo, tmp_path / "state", clock=clock, roles=roles, people=PEOPLE, **glass) as home:
         await comment(home, "ben", f'/alma break-glass {run} --reason "go"')
+        with pytest.raises(RefusedByPolicy, match="which ada does not have here"):
+            await breaks(home, someone("ben"))
         assert image(home) == "web:1.0" and len((await last(home)).breakers) == 1
+        await home.settle(WITHIN_S + 1)  # over: those who are admins may begin anew
+        for name in ("ben", "cyd"):
+            await comment(home, name, f'/alma break-glass {run} --reason "go"')
+        assert image(home) == "web:2.0"
     report_n("E30 breaking glass", 1)
 
 
