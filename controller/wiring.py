@@ -395,6 +395,7 @@ def forge_binding(
         branch=repository.branch,
         config={k: own.get(v, v) if isinstance(v, str) else v for k, v in repository.forge.model_dump().items()},
         clock=clock.now_s,
+        sleep=clock.sleep,  # of the same clock: what waits for a token sees it come
         on_request=lambda code: metrics.count("alma_forge_requests", kind, str(code)),
         on_remaining=lambda left: metrics.gauge("alma_forge_rate_limit_remaining", left, kind),
         on_tokens=lambda tokens: metrics.gauge("alma_token_bucket_tokens", tokens, f"forge:{repository.name}"),
